@@ -15,7 +15,7 @@ Knows tensors and token ids; must not know prompts, variants or text. Benchmark:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,7 +136,7 @@ class BatchDecoder:
     to the prompt: penalising the prompt would forbid what retrieval is for, repeating the passage's facts.
     """
 
-    def __init__(self, model: PreTrainedModel, end_tokens: Sequence[int], rows: int = 64):
+    def __init__(self, model: PreTrainedModel, end_tokens: Iterable[int], rows: int = 64):
         self._model = model
         self._end = frozenset(end_tokens)
         self._rows = rows

@@ -1,0 +1,83 @@
+"""The command line: ``python -m system COMMAND``. Exit status 0 done, 1 a gate is red, 2 bad usage or input.
+
+Commands live in ``system.commands``; this module parses, dispatches and turns errors into one clear line each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from system.errors import SupportError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    main = argparse.ArgumentParser(prog="python -m system", description="A telecom support assistant that is tested.")
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, *, model: bool = False, knowledge: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        if model:
+            sub.add_argument("--base-model", default="smollm2-135m", metavar="M", help="name, folder, Hub name or openai:MODEL@BASE_URL")
+        if knowledge:
+            sub.add_argument("--kb", type=Path, default=Path("knowledge_base"), metavar="DIR", help="folder of articles")
+        return sub
+
+    ask = command("ask", "answer one complaint", model=True)
+    ask.add_argument("text", help="what the customer wrote; - reads standard input")
+    ask.add_argument("--variant", default="agent-rag", metavar="V")
+    ask.add_argument("--json", action="store_true", help="print the whole Response record")
+    ask.add_argument("--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)")
+
+    run = command("run", "answer a file of complaints; resumes where a killed run stopped", model=True)
+    run.add_argument("--variant", required=True, metavar="V[,V...]")
+    run.add_argument("--complaints", type=Path, required=True, metavar="FILE.jsonl")
+    run.add_argument("--split", choices=("dev", "test"), help="only this split of a labelled file")
+    run.add_argument("--out", type=Path, required=True, metavar="RUN.jsonl")
+    run.add_argument("--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)")
+
+    retrieve = command("retrieve", "find passages for a file of queries")
+    retrieve.add_argument("--retriever", default="dense", choices=("bm25", "dense", "hybrid"))
+    retrieve.add_argument("--top-k", type=int, default=5, metavar="K")
+    decide = command("decide", "decide RAG, DIRECT or ESCALATE for a file of queries")
+    for sub in (retrieve, decide):
+        sub.add_argument("--queries", type=Path, required=True, metavar="FILE.jsonl")
+        sub.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
+
+    command("calibrate", "fit the decision stage on the dev complaints")
+    command("check", "check the complaints, settings and templates", knowledge=True)
+    command("models", "list the base models and prepare the embedded one", knowledge=False)
+    knowledge = command("knowledge", "list the articles, or add some from Wikipedia")
+    knowledge.add_argument("what", nargs="?", choices=("list", "add-wikipedia"), default="list")
+    knowledge.add_argument("titles", nargs="*", metavar="TITLE")
+    knowledge.add_argument("--api", default="https://en.wikipedia.org/w/api.php", help="MediaWiki API address")
+    return main
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = parser().parse_args(arguments)
+    from system import commands
+
+    try:
+        status: int = getattr(commands, options.command)(options)
+        sys.stdout.flush()
+        return status
+    except SupportError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what was answered is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader closed the pipe, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

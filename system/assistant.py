@@ -1,0 +1,253 @@
+"""The assistant: complaints in, responses out, through a short visible sequence of stages.
+
+    hits = retriever.search(texts)            the variant's policy says whether
+    decision = decide(signals)                agent variants; the others' policy is their decision
+    prompt = render(template, text, hits)     or a scripted reply, where no model may answer
+    completion = generator.generate(prompts)  all variants' prompts in one queue, equal prompts once
+    text = guard(whole_sentences(...))        whole sentences, no invented facts
+
+Knows every stage and no metric: ``system.evaluation`` reads its run log and never imports this module.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cached_property, lru_cache
+from pathlib import Path
+from time import perf_counter
+
+from system.articles import load_articles
+from system.decision import Measure, decide, load_calibration, load_rules
+from system.errors import SettingsError
+from system.generation import Completion, Generator, load_generator
+from system.guard import guard, whole_sentences
+from system.knowledge import chunk_by_heading, embedder_token_counter, knowledge_hash
+from system.models import DEFAULT_MODEL, folder_hash, resolve_embedder, resolve_model
+from system.prompts import TEMPLATES, load_template, render
+from system.records import Complaint, Decision, Finish, Hit, Identity, Passage, Prompt, Response
+from system.retrieval import Embedder, Index, Retriever, make_retriever
+from system.runlog import response_key
+from system.variants import Variant
+
+TOP_K = 5  # hits recorded; the prompt takes the first that fit
+_POLICY_REASON = {"never": "the variant never retrieves", "always": "the variant always retrieves"}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One complaint of one variant before a model has been asked."""
+
+    complaint: Complaint
+    variant: Variant
+    key: str
+    hits: tuple[Hit, ...]
+    decision: Decision
+    prompt: Prompt | None  # None: a scripted reply
+    sources: tuple[str, ...]  # texts whose facts the answer may repeat
+    seconds: dict[str, float]
+
+
+@dataclass
+class Assistant:
+    """Answers complaints. Parts are loaded when they are first needed, so that cheap questions stay cheap."""
+
+    base_model: str = DEFAULT_MODEL
+    knowledge_base: Path = Path("knowledge_base")
+    _generators: dict[str | None, Generator] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def passages(self) -> tuple[Passage, ...]:
+        """The knowledge base in passages, by heading."""
+        tokenizer = Path(resolve_embedder().location) / "tokenizer.json"
+        count = embedder_token_counter(tokenizer)
+        return tuple(p for article in load_articles(self.knowledge_base) for p in chunk_by_heading(article, count))
+
+    @cached_property
+    def index(self) -> Index:
+        """The searchable passages."""
+        return Index(self.passages, knowledge_hash(self.passages), Embedder())
+
+    @cached_property
+    def measure(self) -> Measure:
+        """The decision stage's eyes."""
+        return Measure(load_rules(), self.index)
+
+    def retriever(self, name: str) -> Retriever:
+        """A retriever over the knowledge base."""
+        return make_retriever(name, self.index)
+
+    def generator(self, adapter: str | None = None) -> Generator:
+        """The base model, with an adapter if one is named; loaded once each."""
+        if adapter not in self._generators:
+            self._generators[adapter] = load_generator(self.base_model, adapter)
+        return self._generators[adapter]
+
+    def identity(self, variant: Variant) -> Identity:
+        """Names and hashes of what a variant's answers are made from; loads no model."""
+        source = resolve_model(self.base_model)
+        return Identity(
+            model=source.name,
+            model_hash=source.sha256,
+            knowledge_base=knowledge_hash(self.passages),
+            adapter=variant.adapter,
+            adapter_hash=folder_hash(Path(variant.adapter)) if variant.adapter else None,
+        )
+
+    def key(self, variant: Variant, complaint: Complaint) -> str:
+        """Hash of every ingredient of the answer: equal keys, equal answers."""
+        rules = load_rules() if variant.policy == "agent" else None
+        embedder = resolve_embedder().sha256
+        return response_key(
+            (
+                complaint.text,
+                variant,
+                self.identity(variant),
+                (TEMPLATES / f"{variant.template}.toml").read_text(encoding="utf-8"),
+                embedder if variant.retriever else None,
+                (rules.sha256, load_calibration(rules, embedder)) if rules else None,
+                code_hash(),
+            )
+        )
+
+    def decisions(self, texts: Sequence[str]) -> list[Decision]:
+        """What the agent would do with each text, and why."""
+        rules = self.measure.rules
+        calibration = load_calibration(rules, resolve_embedder().sha256)
+        return [decide(signals, calibration, rules) for signals in self.measure.signals(texts)]
+
+    def drafts(self, complaints: Sequence[Complaint], variant: Variant) -> list[Draft]:
+        """Everything up to the model: hits, decision and prompt of each complaint."""
+        texts = [complaint.text for complaint in complaints]
+        hits: list[list[Hit]] = [[] for _ in texts]
+        began = perf_counter()
+        if variant.policy != "never":
+            if variant.retriever is None:
+                raise SettingsError(f"variant {variant.name!r} retrieves but names no retriever")
+            hits = self.retriever(variant.retriever).search(texts, TOP_K)
+        retrieved = perf_counter()
+        if variant.policy == "agent":
+            decisions = self.decisions(texts)
+        else:
+            action, reason = ("RAG" if variant.policy == "always" else "DIRECT"), _POLICY_REASON[variant.policy]
+            fixed = Decision(action=action, reason=reason, score=1.0, threshold=0.0)  # type: ignore[arg-type]
+            decisions = [fixed] * len(texts)
+        decided = perf_counter()
+        each = {
+            "retrieval": (retrieved - began) / max(len(texts), 1),
+            "decision": (decided - retrieved) / max(len(texts), 1),
+        }
+        template = load_template(variant.template)
+        drafts = []
+        for complaint, found, decision in zip(complaints, hits, decisions, strict=True):
+            used = found if decision.action == "RAG" else []
+            prompt = None
+            if decision.reply is None:
+                prompt = render(template, complaint.text, used, self.generator(variant.adapter))
+            kept = set(prompt.passages) if prompt else set()
+            sources = (complaint.text, *(f"{hit.heading}\n{hit.text}" for hit in used if hit.passage in kept))
+            key = self.key(variant, complaint)
+            drafts.append(Draft(complaint, variant, key, tuple(found), decision, prompt, sources, each))
+        return drafts
+
+    def answer(
+        self, drafts: Sequence[Draft], on_text: Callable[[Draft, str], None] | None = None
+    ) -> Iterator[Response]:
+        """Yield the response to each draft as soon as it is there, in any order.
+
+        Equal prompts of one adapter and decoding are generated once. ``on_text(draft, text so far)`` is called
+        while an answer grows.
+        """
+        queues: dict[tuple[str | None, object], dict[str, list[Draft]]] = {}
+        for draft in drafts:
+            if draft.prompt is None:
+                yield self._respond(draft, None)
+                continue
+            queue = queues.setdefault((draft.variant.adapter, draft.variant.decoding), {})
+            queue.setdefault(draft.prompt.text, []).append(draft)
+        for (adapter, _), queue in queues.items():
+            prompts = list(queue)
+            decoding = queue[prompts[0]][0].variant.decoding
+
+            def grow(position: int, text: str, prompts: list[str] = prompts, queue=queue) -> None:  # type: ignore[no-untyped-def]
+                for draft in queue[prompts[position]]:
+                    if on_text:
+                        on_text(draft, text)
+
+            generated = self.generator(adapter).generate(prompts, decoding, grow if on_text else None)
+            for position, completion in generated:
+                for draft in queue[prompts[position]]:
+                    yield self._respond(draft, completion)
+
+    def _respond(self, draft: Draft, completion: Completion | None) -> Response:
+        """The finished response: the model's words made whole and guarded, or the scripted reply."""
+        replies = self._replies
+        text, finish, raw, removed, error = "", "stop", "", (), None
+        if completion is None:
+            text, finish = replies[draft.decision.reply or "clarify"], "scripted"
+        elif completion.error:
+            finish, error = "error", completion.error
+        else:
+            raw = completion.text
+            text, finish, removed = finished_text(completion, draft)
+            if not text and draft.variant.guard:
+                text, finish = replies["clarify"], "scripted"
+            elif not text:
+                finish, error = "error", "EmptyAnswer: the model wrote no whole sentence"
+        return Response(
+            id=draft.complaint.id,
+            complaint=draft.complaint.text,
+            variant=draft.variant.name,
+            text=text,
+            finish=finish,  # type: ignore[arg-type]
+            raw=raw,
+            removed=removed,
+            hits=draft.hits,
+            decision=draft.decision,
+            prompt=draft.prompt,
+            identity=self.identity(draft.variant),
+            decoding=draft.variant.decoding,
+            key=draft.key,
+            time=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            seconds={**draft.seconds, "generation": completion.seconds if completion else 0.0},
+            tokens={
+                "prompt": draft.prompt.tokens if draft.prompt else 0,
+                "completion": completion.tokens if completion else 0,
+            },
+            error=error,
+        )
+
+    @cached_property
+    def _replies(self) -> dict[str, str]:
+        return load_rules().replies
+
+
+def finished_text(completion: Completion, draft: Draft) -> tuple[str, Finish, tuple[str, ...]]:
+    """What the customer sees of a completion, how it ended, and the sentences that were taken out."""
+    text = completion.text.strip()
+    finish: Finish = "stop"
+    if not completion.stopped:
+        text, finish = whole_sentences(text), "trimmed"
+    removed: tuple[str, ...] = ()
+    if draft.variant.guard:
+        text, removed = guard(text, draft.sources)
+    return text, finish, removed
+
+
+@lru_cache(maxsize=1)
+def code_hash() -> str:
+    """sha256 over the code that shapes an answer, so that no change to it can be served a stale one.
+
+    Taken over the syntax trees: comments, blank lines and line breaks do not count.
+    """
+    here = Path(__file__).parent
+    stages = (
+        "articles assistant claims decision decoding generation guard knowledge manners prompts retrieval sentences server_model variants"
+    )
+    digest = hashlib.sha256()
+    for name in stages.split():
+        digest.update(ast.dump(ast.parse((here / f"{name}.py").read_text(encoding="utf-8"))).encode())
+    return digest.hexdigest()

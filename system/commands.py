@@ -1,0 +1,198 @@
+"""What each command does, one function a command, given its parsed options; returns the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from system.complaints import check_text, read_complaints, read_labelled
+from system.errors import InputError, TextError
+from system.records import Complaint, Response
+from system.rows import LineWriter, encode
+
+
+def ask(options: argparse.Namespace) -> int:
+    """Answer one complaint; sentences appear as they are finished and checked."""
+    from system.assistant import Assistant
+    from system.streaming import SentencePrinter
+    from system.variants import find_variants
+
+    text = check_text(_standard_input() if options.text == "-" else options.text)
+    (variant,) = find_variants(options.variant)
+    assistant = Assistant(options.base_model, options.kb)
+    (draft,) = assistant.drafts([Complaint(id="ask", text=text)], variant)
+    printer = None if options.json else SentencePrinter(draft, sys.stdout)
+    (response,) = assistant.answer([draft], printer)
+    with LineWriter(options.log) as log:
+        log.write(decision_line(response))
+    if options.json:
+        sys.stdout.buffer.write(encode(response))
+    elif printer:
+        printer.finish(response)
+        print(f"[{response.decision.action}: {response.decision.reason}]", file=sys.stderr)
+    if response.error:
+        raise InputError(f"no answer: {response.error}")
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Answer a file of complaints with one or more variants into a run log."""
+    from system.assistant import Assistant
+    from system.variants import find_variants
+
+    variants = find_variants(options.variant)
+    complaints = read_complaints(options.complaints, options.split)
+    assistant = Assistant(options.base_model, options.kb)
+    answer_into(options.out, options.log, assistant, complaints, variants)
+    return 0
+
+
+def answer_into(out: Path, log: Path, assistant: Any, complaints: Sequence[Complaint], variants: Iterable[Any]) -> None:
+    """Answer what a run log does not hold yet; every response is on disk before the next one is awaited."""
+    from tqdm import tqdm
+
+    from system.runlog import read_usable
+
+    done = read_usable(out)
+    drafts = []
+    for variant in variants:
+        missing = [c for c in complaints if assistant.key(variant, c) not in done]
+        drafts += assistant.drafts(missing, variant) if missing else []
+    with LineWriter(out) as writer, LineWriter(log) as decisions:
+        for response in tqdm(assistant.answer(drafts), total=len(drafts), unit="answer", disable=not drafts):
+            writer.write(response)
+            decisions.write(decision_line(response))
+
+
+def decision_line(response: Response) -> dict[str, Any]:
+    """The decision log's line: what was decided about which complaint, why, and what was said."""
+    return {
+        "time": response.time,
+        "id": response.id,
+        "variant": response.variant,
+        "action": response.decision.action,
+        "reason": response.decision.reason,
+        "score": response.decision.score,
+        "threshold": response.decision.threshold,
+        "signals": response.decision.signals,
+        "hits": [{"passage": hit.passage, "score": hit.score} for hit in response.hits],
+        "response": response.text,
+    }
+
+
+def retrieve(options: argparse.Namespace) -> int:
+    """Write the passages found for each query."""
+    from system.assistant import Assistant
+
+    if options.top_k < 1:
+        raise InputError(f"--top-k {options.top_k}: give a number from 1 on")
+    queries = read_complaints(options.queries)
+    retriever = Assistant(knowledge_base=options.kb).retriever(options.retriever)
+    found = retriever.search([query.text for query in queries], options.top_k)
+    _write(
+        options.out,
+        (
+            {"id": q.id, "hits": [{"doc": h.doc, "passage": h.passage, "score": h.score} for h in hits]}
+            for q, hits in zip(queries, found, strict=True)
+        ),
+    )
+    return 0
+
+
+def decide(options: argparse.Namespace) -> int:
+    """Write the decision for each query."""
+    from system.assistant import Assistant
+
+    queries = read_complaints(options.queries)
+    decisions = Assistant(knowledge_base=options.kb).decisions([query.text for query in queries])
+    _write(
+        options.out,
+        (
+            {"id": q.id, "action": d.action, "reason": d.reason, "score": d.score}
+            for q, d in zip(queries, decisions, strict=True)
+        ),
+    )
+    return 0
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    """Fit the decision stage on the dev complaints and store the numbers."""
+    from system.assistant import Assistant
+    from system.calibration import fit, save
+    from system.decision import DATA
+    from system.models import resolve_embedder
+
+    assistant = Assistant(knowledge_base=options.kb)
+    calibration = fit(read_complaints(DATA / "complaints.jsonl", "dev"), assistant.measure, resolve_embedder().sha256)
+    save(calibration, DATA / "decision_calibration.json")
+    print(f"cross-validated on dev: accuracy {calibration.measured['accuracy']:.3f}, n {calibration.measured['n']:.0f}")
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Check data and settings without answering anything; every problem is listed."""
+    from system.articles import load_articles
+    from system.decision import DATA, load_rules
+    from system.prompts import TEMPLATES, load_template
+
+    articles = load_articles(options.kb)
+    complaints = read_labelled(DATA / "complaints.jsonl", [article.stem for article in articles])
+    load_rules()
+    templates = [load_template(path.stem) for path in sorted(TEMPLATES.glob("*.toml"))]
+    print(f"{len(articles)} articles, {len(complaints)} complaints, {len(templates)} templates: all good")
+    return 0
+
+
+def models(options: argparse.Namespace) -> int:
+    """List the base models by name; unpacks the embedded one if that has not been done."""
+    from system.models import DEFAULT_MODEL, HUB_NAMES, resolve_embedder, resolve_model
+
+    default, embedder = resolve_model(DEFAULT_MODEL), resolve_embedder()
+    print(f"{DEFAULT_MODEL:22}{default.location}  sha256 {default.sha256[:16]}")
+    for name, location in HUB_NAMES.items():
+        print(f"{name:22}{location}  (from the Hugging Face Hub)")
+    print(f"{'openai:MODEL@BASE_URL':22}any OpenAI-compatible server")
+    print(f"{'embedder':22}{embedder.name}  sha256 {embedder.sha256[:16]}")
+    return 0
+
+
+def knowledge(options: argparse.Namespace) -> int:
+    """List the articles of the knowledge base, or add some from Wikipedia."""
+    from system.assistant import Assistant
+
+    if options.what == "add-wikipedia":
+        from system.wikipedia import add_articles
+
+        if not options.titles:
+            raise InputError("knowledge add-wikipedia: give at least one article title")
+        for path in add_articles(options.titles, options.kb, api=options.api):
+            print(path)
+        return 0
+    counts: dict[str, int] = {}
+    for passage in Assistant(knowledge_base=options.kb).passages:
+        counts[passage.doc] = counts.get(passage.doc, 0) + 1
+    for doc, count in counts.items():
+        print(f"{doc:40}{count:3} passages")
+    return 0
+
+
+def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write an output file as a whole: a reader never sees half of it."""
+    lines = b"".join(encode(row) for row in rows)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_bytes(lines)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); give another --out") from error
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TextError(f"standard input is not UTF-8 (byte {error.start}); convert it") from error

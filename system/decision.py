@@ -1,0 +1,216 @@
+"""Answer from the articles (RAG), answer directly (DIRECT), or hand over to a person (ESCALATE).
+
+Three questions, in this order: must a person handle this? is it an attempt to manipulate the assistant? do the
+articles hold the answer? The first two compare the complaint, sentence by sentence, with written prototypes and
+patterns; the third is a calibrated probability from the retrieval score and from how much more the complaint
+resembles what customers bring than anything else. All numbers are fitted on the dev complaints only, by
+``python -m system calibrate``. Must not know prompts, generators or test labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from system.errors import SettingsError
+from system.records import Decision
+from system.retrieval import Index
+from system.sentences import split_sentences
+from system.settings import read_toml
+
+DATA = Path("data")
+FEATURES = ("retrieval", "scope")
+SHORTEST_SENTENCE = 2  # words; shorter pieces resemble everything
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Fitted numbers with their provenance. A margin is a difference of cosines, a weight is per unit cosine."""
+
+    weights: tuple[float, float]  # of FEATURES in the logistic model of "the articles answer this"
+    bias: float
+    threshold: float  # probability from which on the action is RAG
+    escalate_margin: float
+    manipulation_margin: float
+    settings_sha256: str  # of the prototypes and patterns that the margins were measured with
+    embedder_sha256: str
+    complaints_sha256: str  # of the dev rows
+    measured: dict[str, float]  # on dev, cross-validated by cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Prototypes, patterns and scripted replies, as read from the data folder."""
+
+    prototypes: dict[str, tuple[str, ...]]
+    patterns: dict[str, tuple[re.Pattern[str], ...]]
+    reply_of: dict[str, str]  # kind of escalation or manipulation -> name of the scripted reply
+    replies: dict[str, str]
+    sha256: str
+
+    @property
+    def escalations(self) -> tuple[str, ...]:
+        """The kinds of reasons for which a person must take over."""
+        return tuple(kind for kind in self.reply_of if kind != "manipulation")
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What is measured of one complaint. ``kind``: the escalation it comes closest to."""
+
+    retrieval: float  # best cosine of a passage
+    scope: float  # cosine to what customers bring minus cosine to anything else
+    escalate: float  # margin of the closest escalation: mean of the whole text's and its closest sentence's
+    kind: str
+    manipulation: float  # likewise
+    matched: str = ""  # kind whose pattern matched, with the words
+    words: str = ""
+
+
+def load_rules(folder: Path = DATA) -> Rules:
+    """Read the decision settings. Raises SettingsError for anything missing, unknown or malformed."""
+    paths = [folder / name for name in ("decision.toml", "decision_prototypes.toml", "replies.toml")]
+    settings, prototypes, replies = (read_toml(path) for path in paths)
+    try:
+        kinds = {**settings["escalate"], "manipulation": settings["manipulation"]}
+        rules = Rules(
+            prototypes={
+                **{name: tuple(prototypes[name]["messages"]) for name in ("inside", "outside", "near_miss")},
+                "manipulation": tuple(prototypes["manipulation"]["messages"]),
+                **{name: tuple(table["messages"]) for name, table in prototypes["escalate"].items()},
+            },
+            patterns={name: tuple(re.compile(p) for p in table["patterns"]) for name, table in kinds.items()},
+            reply_of={name: table["reply"] for name, table in kinds.items()},
+            replies=replies["replies"],
+            sha256=hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest(),
+        )
+    except (KeyError, TypeError, re.error) as error:
+        raise SettingsError(f"{folder}: decision settings are incomplete or malformed: {error}") from error
+    strays = sorted(set(rules.patterns) ^ (set(rules.prototypes) - {"inside", "outside", "near_miss"}))
+    strays += sorted(set(rules.reply_of.values()) - set(rules.replies))
+    if strays:
+        raise SettingsError(f"{folder}: these names are not in all decision files: {', '.join(strays)}")
+    return rules
+
+
+def load_calibration(rules: Rules, embedder_sha256: str, path: Path = DATA / "decision_calibration.json") -> Calibration:
+    """Read the fitted numbers. Raises SettingsError if they were fitted with other settings or another embedder."""
+    try:
+        calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
+    except (OSError, msgspec.DecodeError) as error:
+        raise SettingsError(f"{path}: {error}; run: python -m system calibrate") from error
+    if (calibration.settings_sha256, calibration.embedder_sha256) != (rules.sha256, embedder_sha256):
+        raise SettingsError(f"{path}: was fitted with other settings or another embedder; run: python -m system calibrate")
+    return calibration
+
+
+class Measure:
+    """Turns complaints into signals. Prototypes are embedded once."""
+
+    def __init__(self, rules: Rules, index: Index):
+        self.rules = rules
+        self._index = index
+        self._vectors = {kind: index.embed(messages) for kind, messages in rules.prototypes.items()}
+
+    def signals(self, texts: Sequence[str]) -> list[Signals]:
+        """The signals of each text; one embedding pass over all texts and their sentences."""
+        pieces: list[str] = []
+        owner: list[int] = []
+        for n, text in enumerate(texts):
+            own = [text, *(s for s in split_sentences(text) if len(s.split()) >= SHORTEST_SENTENCE)]
+            pieces += own
+            owner += [n] * len(own)
+        vectors = self._index.embed(pieces)
+        inside = np.maximum(self._near(vectors, "inside", 3), self._near(vectors, "near_miss", 3))
+        outside = self._near(vectors, "outside", 3)
+        # Two prototypes must agree on an escalation, three on an ordinary matter: there are more of the latter.
+        kinds = self.rules.escalations
+        escalations = np.stack([self._near(vectors, kind, 2) for kind in kinds], axis=1)
+        ordinary = np.maximum(inside, outside)
+        escalate = escalations.max(axis=1) - ordinary
+        attack = self._near(vectors, "manipulation", 2)
+        manipulation = attack - ordinary
+        scope = inside - np.maximum(outside, self._near(vectors, "manipulation", 3))
+        owners = np.array(owner)
+        result: list[Signals] = []
+        for n, text in enumerate(texts):
+            mine = np.flatnonzero(owners == n)
+            whole, closest = mine[0], mine[escalate[mine].argmax()]
+            matched, words = self._match(text)
+            result.append(
+                Signals(
+                    retrieval=float((vectors[whole] @ self._index.embeddings.T).max()),
+                    scope=float(scope[whole]),
+                    # One alarming sentence counts, and so does the whole: a long story has many sentences, and
+                    # the more there are, the closer one of them comes to some prototype by chance.
+                    escalate=float(escalate[closest] + escalate[whole]) / 2,
+                    kind=kinds[int(escalations[closest].argmax())],
+                    manipulation=float(manipulation[mine].max() + manipulation[whole]) / 2,
+                    matched=matched,
+                    words=words,
+                )
+            )
+        return result
+
+    def _near(self, vectors: np.ndarray, kind: str, count: int) -> np.ndarray:
+        """Mean cosine to the ``count`` closest prototypes of a kind, shape (vectors,)."""
+        cosines = vectors @ self._vectors[kind].T
+        closest: np.ndarray = np.sort(cosines, axis=1)[:, -count:].mean(axis=1)
+        return closest
+
+    def _match(self, text: str) -> tuple[str, str]:
+        """The first kind whose pattern matches, and the words it matched; a person's matters come first."""
+        lowered = text.lower().replace("\u2019", "'")
+        for kind, patterns in self.rules.patterns.items():
+            for pattern in patterns:
+                if found := pattern.search(lowered):
+                    return kind, found.group()
+        return "", ""
+
+
+def evidence(signals: Signals, calibration: Calibration) -> float:
+    """Calibrated probability that the articles answer the complaint (logistic model)."""
+    weights = zip(calibration.weights, (signals.retrieval, signals.scope), strict=True)
+    return 1.0 / (1.0 + math.exp(-calibration.bias - sum(weight * value for weight, value in weights)))
+
+
+def decide(signals: Signals, calibration: Calibration, rules: Rules) -> Decision:
+    """The decision for one complaint and its reason in words."""
+    score = evidence(signals, calibration)
+    reply: str | None = None
+    if signals.matched in rules.escalations:
+        action, reply = "ESCALATE", rules.reply_of[signals.matched]
+        reason = f"{signals.matched}: the words {signals.words!r}"
+    elif signals.matched == "manipulation":
+        action, reply = "DIRECT", rules.reply_of["manipulation"]
+        reason = f"manipulation: the words {signals.words!r}"
+    elif signals.manipulation >= max(calibration.manipulation_margin, signals.escalate):
+        action, reply = "DIRECT", rules.reply_of["manipulation"]
+        reason = f"manipulation: margin {signals.manipulation:.2f} >= {calibration.manipulation_margin:.2f}"
+    elif signals.escalate >= calibration.escalate_margin:
+        action, reply = "ESCALATE", rules.reply_of[signals.kind]
+        reason = f"{signals.kind}: margin {signals.escalate:.2f} >= {calibration.escalate_margin:.2f}"
+    elif score >= calibration.threshold:
+        action, reason = "RAG", f"evidence {score:.2f} >= {calibration.threshold:.2f}"
+    else:
+        action, reason = "DIRECT", f"evidence {score:.2f} < {calibration.threshold:.2f}"
+    return Decision(
+        action=action,  # type: ignore[arg-type]
+        reason=reason,
+        score=score,
+        threshold=calibration.threshold,
+        signals={
+            "retrieval": signals.retrieval,
+            "scope": signals.scope,
+            "escalate": signals.escalate,
+            "manipulation": signals.manipulation,
+        },
+        reply=reply,
+    )

@@ -1,0 +1,215 @@
+"""Prompts in, completions out: the seam in front of every base model.
+
+``load_generator`` returns a Generator for any name that ``system.models`` resolves: decoder-only models go through
+the batched decoder, encoder-decoder models through ``transformers.generate``, servers through HTTP.
+Knows text and tokens; must not know variants, passages or complaints. torch is imported when a model is loaded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from system.errors import ModelError
+from system.models import ModelSource, folder_hash, resolve_model
+from system.records import Decoding
+
+if TYPE_CHECKING:
+    import torch
+
+ENCODER_DECODER_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's words for one prompt. ``stopped``: it ended its turn by itself; otherwise the token limit did."""
+
+    text: str
+    tokens: int
+    stopped: bool
+    seconds: float  # from the start of the batch until this completion was whole
+    error: str | None = None
+
+
+class Generator(Protocol):
+    """A language model. ``chat`` puts a conversation into the model's own format, ``generate`` continues it."""
+
+    source: ModelSource
+    adapter: str | None
+    adapter_hash: str | None
+
+    def chat(self, system: str, user: str) -> str:
+        """The exact prompt for one turn; what the customer wrote must have been neutralised before."""
+        ...
+
+    def neutralise(self, text: str) -> str:
+        """The text with the model's control tokens broken up, so that data cannot open or close a turn."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Length of a text in the model's tokens."""
+        ...
+
+    def generate(
+        self, prompts: Sequence[str], decoding: Decoding, on_text: Callable[[int, str], None] | None = None
+    ) -> Iterator[tuple[int, Completion]]:
+        """Yield (position, completion) as each is done, in any order.
+
+        ``on_text(position, text so far)`` is called while a completion grows, where the model can do that.
+        """
+        ...
+
+
+def load_generator(name: str, adapter: str | None = None) -> Generator:
+    """Load a base model by name, with a LoRA adapter folder on top if one is given. Raises ModelError."""
+    source = resolve_model(name)
+    if source.is_server:
+        if adapter:
+            raise ModelError(f"base model {name!r} is a server and cannot take the adapter {adapter!r}; drop one")
+        from system.server_model import ServerGenerator
+
+        return ServerGenerator(source)
+    return TransformersGenerator(source, adapter)
+
+
+def compute_dtype() -> torch.dtype:
+    """bfloat16 where the processor multiplies it natively, else float32: emulated bfloat16 is slower than both."""
+    import torch
+
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    native = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+    return torch.bfloat16 if native else torch.float32
+
+
+class TransformersGenerator:
+    """A local model run by transformers. Greedy; deterministic for one batch composition and one processor."""
+
+    def __init__(self, source: ModelSource, adapter: str | None = None, dtype: torch.dtype | None = None):
+        import transformers
+
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        self.source = source
+        self.adapter = adapter
+        self.adapter_hash = None
+        try:
+            config = transformers.AutoConfig.from_pretrained(source.location)
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(source.location)
+            auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+            model = auto.from_pretrained(source.location, dtype=dtype or compute_dtype())
+        except (OSError, ValueError, KeyError) as error:
+            why = str(error).strip().splitlines()[0]
+            raise ModelError(f"base model {source.name!r} cannot be loaded from {source.location}: {why}") from error
+        if adapter:
+            model = self._with_adapter(model, adapter)
+            self.adapter_hash = folder_hash(Path(adapter))
+        self._model = model.eval()
+        self._encoder_decoder = config.is_encoder_decoder
+        self._type = config.model_type
+        self._end = self._end_tokens()
+        if not self._encoder_decoder:
+            from system.decoding import BatchDecoder
+
+            self._decoder = BatchDecoder(self._model, self._end)
+
+    def chat(self, system: str, user: str) -> str:
+        """See Generator. Templates without a system role get its text at the head of the user's turn."""
+        if self._tokenizer.chat_template:
+            turns = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+            if self._type == "mistral":
+                turns = [{"role": "user", "content": f"{system}\n\n{user}"}]
+            return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        if self._encoder_decoder:
+            return f"{system}\n\n{user}"
+        return f"Instruct: {system}\n\n{user}\nOutput:"  # the form that Phi-2's model card gives
+
+    def neutralise(self, text: str) -> str:
+        """See Generator."""
+        for token in sorted(self._tokenizer.get_added_vocab(), key=len, reverse=True):
+            if len(token) > 1:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    def count_tokens(self, text: str) -> int:
+        """See Generator."""
+        return len(self._tokenizer(text, add_special_tokens=False).input_ids)
+
+    def generate(
+        self, prompts: Sequence[str], decoding: Decoding, on_text: Callable[[int, str], None] | None = None
+    ) -> Iterator[tuple[int, Completion]]:
+        """See Generator."""
+        import torch
+
+        torch.manual_seed(decoding.seed)
+        # Chat templates write the start token themselves; a plain prompt gets it from the tokenizer.
+        special = not self._tokenizer.chat_template
+        ids = [self._tokenizer(prompt, add_special_tokens=special).input_ids for prompt in prompts]
+        run = self._encode_decode if self._encoder_decoder else self._decode
+        yield from run(ids, decoding, on_text)
+
+    def _decode(
+        self, ids: list[list[int]], decoding: Decoding, on_text: Callable[[int, str], None] | None
+    ) -> Iterator[tuple[int, Completion]]:
+        began = time.perf_counter()
+        grown: dict[int, list[int]] = {}
+
+        def on_token(index: int, token: int) -> None:
+            if on_text and token not in self._end:
+                grown.setdefault(index, []).append(token)
+                on_text(index, self._text(grown[index]))
+
+        decoder = self._decoder
+        for done in decoder.decode(
+            ids, decoding.max_new_tokens, decoding.repetition_penalty, on_token if on_text else None
+        ):
+            seconds = time.perf_counter() - began
+            yield done.index, Completion(self._text(done.tokens), len(done.tokens), done.stopped, seconds)
+
+    def _encode_decode(
+        self, ids: list[list[int]], decoding: Decoding, on_text: Callable[[int, str], None] | None
+    ) -> Iterator[tuple[int, Completion]]:
+        import torch
+
+        began = time.perf_counter()
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        pad = self._tokenizer.pad_token_id
+        for first in range(0, len(order), ENCODER_DECODER_BATCH):
+            part = order[first : first + ENCODER_DECODER_BATCH]
+            width = max(len(ids[i]) for i in part)
+            with torch.inference_mode():
+                output = self._model.generate(
+                    input_ids=torch.tensor([ids[i] + [pad] * (width - len(ids[i])) for i in part]),
+                    attention_mask=torch.tensor([[1] * len(ids[i]) + [0] * (width - len(ids[i])) for i in part]),
+                    max_new_tokens=decoding.max_new_tokens,
+                    repetition_penalty=decoding.repetition_penalty,
+                    do_sample=False,
+                    num_beams=1,
+                )
+            seconds = time.perf_counter() - began
+            for index, row in zip(part, output[:, 1:].tolist(), strict=True):  # the first is the decoder's start
+                stops = [n for n, token in enumerate(row) if token in self._end]
+                tokens = row[: stops[0]] if stops else row
+                text = self._text(tokens)
+                if on_text:
+                    on_text(index, text)
+                yield index, Completion(text, len(tokens), bool(stops), seconds)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def _end_tokens(self) -> frozenset[int]:
+        """Tokens that end a turn, as the model's generation settings and its tokenizer name them."""
+        named = self._model.generation_config.eos_token_id
+        listed = named if isinstance(named, list) else [named]
+        return frozenset(token for token in (*listed, self._tokenizer.eos_token_id) if token is not None)
+
+    def _with_adapter(self, model: Any, adapter: str) -> Any:
+        """The model with the adapter's weights merged in: a merged model decodes as fast as the base."""
+        if not (Path(adapter) / "adapter_config.json").exists():
+            raise ModelError(f"adapter {adapter!r} is not a PEFT folder (adapter_config.json is missing); train one")
+        from peft import PeftModel
+
+        return PeftModel.from_pretrained(model, adapter).merge_and_unload()

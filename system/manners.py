@@ -1,0 +1,182 @@
+"""Words that no answer may hold: rudeness towards the customer, and requests for a secret.
+
+The rude patterns are data, ``data/rude_patterns.toml``; what counts as a secret follows the articles: an agent may ask
+for the support PIN, never for a password, a one-time code or a full card number. A clean text holds no known rude
+phrase, which is less than being polite. Knows text only.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from system.errors import SettingsError
+from system.sentences import LIST_ITEM, split_sentences
+from system.settings import read_toml, require_keys
+
+RUDE_PATTERNS = Path(__file__).resolve().parents[1] / "data" / "rude_patterns.toml"
+
+_QUOTES = str.maketrans({**dict.fromkeys("‘’ʼ", "'"), **dict.fromkeys("“”„", '"'), "_": " "})
+_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]{1,200})\1")  # not the stars of "F***"
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+
+
+def plain(text: str) -> str:
+    """The text with straight quotes, no emphasis marks and single spaces; line breaks stay, as single ones."""
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text.translate(_QUOTES))).translate(_QUOTES)
+    lines = (" ".join(line.split()) for line in _EMPHASIS.sub(r"\2", text).splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+@dataclass(frozen=True, slots=True)
+class RudePattern:
+    """One row of the rude patterns. A match of ``pattern`` inside a match of ``unless`` is forgiven."""
+
+    pattern: re.Pattern[str]
+    unless: re.Pattern[str] | None
+    reason: str
+    example: str
+
+    def matches(self, plain: str) -> Iterator[str]:
+        """Yield the words in ``plain``, a text with straight quotes and single spaces, that are rude."""
+        for match in self.pattern.finditer(plain):
+            forgiving = self.unless.finditer(plain) if self.unless else ()
+            if not any(span.start() <= match.start() and match.end() <= span.end() for span in forgiving):
+                yield match.group().strip(' .!?,:;"\n')
+
+
+def read_rude_patterns(path: Path = RUDE_PATTERNS) -> tuple[RudePattern, ...]:
+    """Read the rude patterns.
+
+    Raises SettingsError that lists every problem of the file: unknown or missing keys, values that are not text or
+    are empty, expressions that do not compile, examples that are not matched, patterns given twice.
+    """
+    content = read_toml(path)
+    problems = [f"{path}: unknown key {key!r}; only [[patterns]] is known" for key in content if key != "patterns"]
+    rows = content.get("patterns")
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise SettingsError("\n".join([*problems, f"{path}: has no [[patterns]]; give at least one"]))
+    patterns: list[RudePattern] = []
+    seen: dict[str, int] = {}
+    for number, row in enumerate(rows, start=1):
+        where = f"{path}: pattern {number}"
+        wrong = require_keys(row, ["pattern", "reason", "example", *({"unless"} & set(row))])
+        wrong += [f"key {key!r} is empty" for key, value in row.items() if value == ""]
+        compiled: dict[str, re.Pattern[str]] = {}
+        for key in ("pattern", "unless"):
+            if isinstance(row.get(key), str):
+                try:
+                    expression = row[key].replace(" ", r"\s")  # a phrase may run over the end of a line
+                    compiled[key] = re.compile(expression, re.IGNORECASE | re.MULTILINE)
+                except re.error as error:
+                    wrong.append(f"key {key!r} is not a regular expression: {error}")
+        if not wrong:
+            rude = RudePattern(compiled["pattern"], compiled.get("unless"), row["reason"], row["example"])
+            if not any(rude.matches(plain(rude.example))):
+                wrong.append(f"the example {rude.example!r} is not matched; mend the example or the pattern")
+            if (first := seen.setdefault(row["pattern"], number)) != number:
+                wrong.append(f"the pattern was given as pattern {first}; remove one of them")
+            patterns.append(rude)
+        problems += [f"{where}: {problem}" for problem in wrong]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return tuple(patterns)
+
+
+_rude_patterns = cache(read_rude_patterns)
+
+
+def rudeness(text: str) -> tuple[tuple[str, str], ...]:
+    """Every rudeness towards the customer as (words, reason): insults, blame, dismissal, sarcasm, threats, profanity."""
+    polished = plain(text)
+    return tuple(dict.fromkeys((words, row.reason) for row in _rude_patterns() for words in row.matches(polished)))
+
+
+# --- asks for a secret ---
+
+# The support PIN may be asked for, a transfer PIN goes to another operator, and a new password is chosen, not told.
+_CODE = "security|verification|log-?in|sign-in|recovery|two-factor|two-step|2FA|authentication|one-time|SMS|OTP"
+_SECRET = (
+    r"(?:(?<!new )pass(?:word|code|phrase)s?|log-?in (?:details|data)|credentials"
+    r"|(?:(?:credit|debit|bank|payment) )?card (?:number|details|digits)|(?:full|complete|entire) (?:credit|debit) card"
+    rf"|CVV2?|CVC2?|card security code|(?:{_CODE}|\w+-digit) (?:(?:access|verification|security|recovery) )?codes?|OTP"
+    r"|codes? (?:that |which )?(?:we|I|you|was|has been|is) (?:just |have |has )?(?:sent|texted|got|received?|emailed)"
+    r"|codes? (?:in|from) the (?:text|sms|email|message|app)|social security (?:number|no)|SSN|mother's maiden name"
+    r"|(?<!support )(?<!transfer )(?-i:PINs?)|your (?!support|transfer)(?:[\w-]+ )?(?<!support )(?<!transfer )pin)\b"
+    r"(?! (?:reset|page|link|manager|screen|field|problem|issue|hint|settings|change|rules?|works?)\b)"
+)
+_GAP = r"(?:(?!(?:if|whether|when|how|where|why|once|after|before|about|new|reset|without)\b)[\w'/-]+,? ){0,7}?"
+_YES = r"(?:also |just |still |first |only |now |please )?"
+_HAND_OVER = re.compile(
+    r"(?<![\w-])(?:send|give|tell|provide|share|supply|submit|confirm|verify|state|forward|disclose|reveal|show"
+    r"|(?:mind|by|try) (?:sending|giving|telling|providing|sharing|confirming|typing)"
+    r"|hand over|dictate|read (?:out|back|me|us|your)"
+    r"|(?:reply|respond|answer|write back|get back)(?: to (?:me|us))? with"
+    rf"|let (?:me|us) (?:know|have)|(?:text|email|message|write) (?:me|us|your))\b ?{_GAP}{_SECRET}",
+    re.IGNORECASE,
+)
+_TYPED_HERE = (
+    rf"\b(?:enter|type|put|write|post|paste|leave|add|include) {_GAP}{_SECRET}(?: [\w'-]+){{0,3}}? "
+    r"(?:here|below|in (?:this|the|our|your) (?:next )?(?:chat|reply|conversation|message|answer))\b"
+)
+_QUESTION = (
+    rf"\b(?:what|which)(?:'s| is| was) (?:the |your )(?:[\w'-]+ ){{0,4}}?{_SECRET}"
+    r"(?= ?[?,]| (?:for|on|so|you|please)|$)"
+    rf"|\b(?:may|can|could|shall) (?:I|we) {_YES}(?:have|get|take|see|know|ask for|note) {_GAP}{_SECRET}"
+    rf"|^(?:(?:and|first|now),? )?(?:your |the )?(?:[\w-]+ ){{0,2}}?{_SECRET}(?:,? please[.!?]*|\?)$"
+)
+_NEED = (
+    rf"\b(?:I|we)(?:'ll| will| would| must| have to| need to|'d)? {_YES}(?:need|require|ask(?: you)? for|want|like)"
+    rf"(?: to (?:know|have|see|check|verify|confirm|get))? (?:the |your )(?:[\w'-]+,? ){{0,6}}?{_SECRET}"
+    rf"|\byour (?:[\w'-]+ ){{0,3}}?{_SECRET} (?:is|are|will be) (?:needed|required|necessary)\b"
+    rf"|\bwithout (?:the |your ){_GAP}{_SECRET},? (?:I|we) (?:can't|cannot|am|are)\b"
+)
+_ASKS = (_HAND_OVER, *(re.compile(pattern, re.IGNORECASE) for pattern in (_TYPED_HERE, _QUESTION, _NEED)))
+# A warning reaches only to the end of its clause: "I cannot see it, so please send me your PIN" asks.
+_CLAUSE = re.compile(
+    r"[;:]| - |\b(?:please|kindly|but|however|until|unless|because|otherwise)\b"
+    r"|, (?:so|then|just|first|can|could|may|what|which|I|we|you)\b",
+    re.IGNORECASE,
+)
+_WARNED = re.compile(
+    r"\b(?:never|not|cannot|nobody|no one|no \w+ will|none|avoid|without|refuse|except|instead of|rather than)\b|n't\b",
+    re.IGNORECASE,
+)
+# Somebody else does it: "we will text you a code", "if anyone asks you to share", "a caller who tells you to give".
+_OTHERS = re.compile(
+    r"\b(?:we|I|they|it|who|that|which|calderline|page|app|system|website|text|email|message|link)"
+    r"(?:'ll| will| would| can| may| might| then| also)*$"
+    r"|\b(?:someone|somebody|anyone|anybody|callers?|scammers?|fraudsters?|criminals?|they|who|texts?|emails?)\b"
+    r".*\b(?:to|for|and|you)$",
+    re.IGNORECASE,
+)
+_ON_A_PAGE = re.compile(
+    r",? ?\b(?:on|in|into|at|under|through|via|using)(?: the| your| our| my)? (?:[\w.'>-]+ ){0,4}?"
+    r"(?:page|apps?|keypad|settings|screen|phone|device|webmail|profile)\b",
+    re.IGNORECASE,
+)
+_TO_AGENT = re.compile(r"\b(?:me|us)\b|\blast (?:four|4|three|3|few)\b", re.IGNORECASE)
+
+
+def _asks(sentence: str) -> Iterator[str]:
+    for pattern in _ASKS:
+        for match in pattern.finditer(sentence):
+            ask = match.group()
+            before = _CLAUSE.split(sentence[max(match.start() - 150, 0) : match.start()])[-1].rstrip()
+            warned = _WARNED.search(before) or (_WARNED.search(ask) and not ask.lower().startswith("without"))
+            addressed = _TO_AGENT.search(ask)
+            is_part = addressed is not None and addressed.group().lower().startswith("last")  # "the last 4 digits"
+            on_a_page = addressed is None and _ON_A_PAGE.match(sentence, match.end())
+            if not (warned or is_part or on_a_page or (pattern is _HAND_OVER and _OTHERS.search(before))):
+                yield ask
+
+
+def secret_requests(text: str) -> tuple[str, ...]:
+    """The words that ask for a password, full card number, PIN, one-time code or the like; warnings are clean."""
+    sentences = (" ".join(sentence.split()) for sentence in split_sentences(plain(text)))
+    asks = (ask for sentence in sentences for ask in _asks(LIST_ITEM.sub("", sentence, count=1)))
+    return tuple(dict.fromkeys(asks))

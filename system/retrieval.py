@@ -1,0 +1,182 @@
+"""From a complaint to passages: BM25, dense and hybrid retrieval over one saved index.
+
+A retriever is anything with ``search``; the three here share an ``Index``, built once and saved under the hash of
+what it was built from. Must not know decisions, prompts or labels. The embedder (and torch) is loaded when a text
+is first embedded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Literal, Protocol, cast
+
+import numpy as np
+
+from system.errors import SettingsError
+from system.models import cache_folder, resolve_embedder
+from system.records import Hit, Passage
+
+RetrieverName = Literal["bm25", "dense", "hybrid"]
+RRF_CONSTANT = 60  # Cormack, Clarke and Buettcher 2009: reciprocal rank fusion, k = 60
+
+# Words that a complaint and any article share; without them a match means something.
+STOPWORDS = frozenset(
+    "a about after again all am an and any are as at be because been before but by can could did do does for from get "
+    "got had has have he her here him his how i if in is it its just me my no not now of on or our out she so some "
+    "than that the their them then there they this to too up us was we were what when where which who why will with "
+    "would you your".split()
+)
+
+
+class Retriever(Protocol):
+    """Finds passages for texts."""
+
+    def search(self, texts: Sequence[str], k: int) -> list[list[Hit]]:
+        """The k best passages of each text, best first; ties go to the earlier passage."""
+        ...
+
+
+class Embedder:
+    """all-MiniLM-L6-v2 or another sentence-transformers model, loaded at its first use."""
+
+    def __init__(self, name: str | None = None):
+        self.source = resolve_embedder(name)
+
+    @cached_property
+    def _model(self) -> Callable[..., np.ndarray]:
+        import transformers
+        from sentence_transformers import SentenceTransformer
+
+        transformers.utils.logging.disable_progress_bar()
+        return cast("Callable[..., np.ndarray]", SentenceTransformer(self.source.location, device="cpu").encode)
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors, float32, shape (texts, width)."""
+        return self._model(list(texts), normalize_embeddings=True, show_progress_bar=False, batch_size=32)
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words and numbers without stop words, plural and possessive endings cut."""
+    tokens = re.findall(r"[a-z0-9]+(?:'[a-z]+)?", text.lower().replace("\u2019", "'"))
+    return [re.sub(r"(?:'s|(?<=[a-z]{3})(?<!s)s)$", "", t) for t in tokens if t not in STOPWORDS]
+
+
+def indexed_text(passage: Passage) -> str:
+    """What is searched: the passage with its article's title and heading, which name its subject."""
+    return f"{passage.title}\n{passage.heading}\n{passage.text}"
+
+
+class Index:
+    """Passages with their BM25 statistics and embeddings; embeddings are read from the cache or made on first use."""
+
+    def __init__(self, passages: Sequence[Passage], knowledge_hash: str, embedder: Callable[[Sequence[str]], np.ndarray]):
+        self.passages = tuple(passages)
+        self.knowledge_hash = knowledge_hash
+        self.embed = embedder
+
+    @cached_property
+    def _bm25(self):  # type: ignore[no-untyped-def]  # rank_bm25 has no types
+        from rank_bm25 import BM25Okapi
+
+        return BM25Okapi([words(indexed_text(p)) for p in self.passages])
+
+    @cached_property
+    def embeddings(self) -> np.ndarray:
+        """Unit vectors, shape (passages, width)."""
+        maker = self.embed.source.sha256 if isinstance(self.embed, Embedder) else None
+        if maker is None:
+            return self.embed([indexed_text(p) for p in self.passages])
+        key = hashlib.sha256(f"{self.knowledge_hash} {maker}".encode()).hexdigest()
+        path = cache_folder() / "index" / f"{key}.npy"
+        if path.exists():
+            return cast(np.ndarray, np.load(path))
+        vectors = self.embed([indexed_text(p) for p in self.passages])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:
+            np.save(file, vectors)
+        os.replace(file.name, path)
+        return vectors
+
+    def lexical_scores(self, texts: Sequence[str]) -> np.ndarray:
+        """BM25 scores, shape (texts, passages)."""
+        return np.array([self._bm25.get_scores(words(text)) for text in texts])
+
+    def dense_scores(self, texts: Sequence[str]) -> np.ndarray:
+        """Cosine similarities, shape (texts, passages)."""
+        return self.embed(texts) @ self.embeddings.T
+
+    def lexical_coverage(self, texts: Sequence[str]) -> np.ndarray:
+        """Best BM25 score of each text as a share of what a passage holding all its words would reach, (texts,).
+
+        Unlike the raw score it does not grow with the length of the text.
+        """
+        idf = self._bm25.idf
+        rarest = max(idf.values())
+        reachable = [sum(max(idf.get(w, rarest), 0.0) for w in set(words(t))) * (self._bm25.k1 + 1) for t in texts]
+        best = self.lexical_scores(texts).max(axis=1)
+        return np.array([b / r if r else 0.0 for b, r in zip(best, reachable, strict=True)])
+
+    def hits(self, scores: np.ndarray, k: int) -> list[list[Hit]]:
+        """Turn a (texts, passages) matrix of scores into the k best hits of each text."""
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return [
+            [_hit(self.passages[n], float(row[n])) for n in best] for row, best in zip(scores, order, strict=True)
+        ]
+
+
+class LexicalRetriever:
+    """BM25 (Robertson et al. 1994) over stemmed words; needs no model."""
+
+    def __init__(self, index: Index):
+        self._index = index
+
+    def search(self, texts: Sequence[str], k: int) -> list[list[Hit]]:
+        """See Retriever; the score is BM25's."""
+        return self._index.hits(self._index.lexical_scores(texts), k)
+
+
+class DenseRetriever:
+    """Cosine similarity of sentence embeddings."""
+
+    def __init__(self, index: Index):
+        self._index = index
+
+    def search(self, texts: Sequence[str], k: int) -> list[list[Hit]]:
+        """See Retriever; the score is the cosine."""
+        return self._index.hits(self._index.dense_scores(texts), k)
+
+
+class HybridRetriever:
+    """Reciprocal rank fusion of BM25 and dense retrieval: sum of 1 / (60 + rank)."""
+
+    def __init__(self, index: Index):
+        self._index = index
+
+    def search(self, texts: Sequence[str], k: int) -> list[list[Hit]]:
+        """See Retriever; the score is the fused one, at most 2 / 61."""
+        fused = sum(
+            1.0 / (RRF_CONSTANT + 1 + np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable"))
+            for scores in (self._index.lexical_scores(texts), self._index.dense_scores(texts))
+        )
+        return self._index.hits(np.asarray(fused), k)
+
+
+def make_retriever(name: str, index: Index) -> Retriever:
+    """The retriever of that name. Raises SettingsError for an unknown one."""
+    kinds: dict[str, Callable[[Index], Retriever]] = {
+        "bm25": LexicalRetriever,
+        "dense": DenseRetriever,
+        "hybrid": HybridRetriever,
+    }
+    if name not in kinds:
+        raise SettingsError(f"retriever {name!r} is unknown; choose one of {', '.join(kinds)}")
+    return kinds[name](index)
+
+
+def _hit(passage: Passage, score: float) -> Hit:
+    return Hit(doc=passage.doc, passage=passage.id, score=score, heading=passage.heading, text=passage.text)

@@ -1,0 +1,53 @@
+"""The run log: one Response a line, append-only, every line whole.
+
+It is the boundary: above it code may be slow, below it everything replays from here without a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from system.errors import RowsError
+from system.records import Response
+from system.rows import read_lines
+
+_decoder = msgspec.json.Decoder(Response)
+
+
+def read_run(path: Path) -> list[Response]:
+    """All responses of a run log; of several with one variant and complaint the last counts. Raises RowsError."""
+    responses: dict[tuple[str, str], Response] = {}
+    problems: list[str] = []
+    for number, line in read_lines(path):
+        try:
+            response = _decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            problems.append(f"{path}:{number}: is not a response of this version: {error}; delete the line or the file")
+            continue
+        responses[response.variant, response.id] = response
+    if problems:
+        raise RowsError(problems)
+    return list(responses.values())
+
+
+def read_usable(path: Path) -> dict[str, Response]:
+    """The responses of a log by key, for resuming: a torn or foreign line is answered anew rather than an error."""
+    usable: dict[str, Response] = {}
+    if path.exists():
+        for _, line in read_lines(path):
+            try:
+                response = _decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue
+            if response.error is None:
+                usable[response.key] = response
+    return usable
+
+
+def response_key(ingredients: Iterable[object]) -> str:
+    """sha256 over every ingredient of an answer; equal keys mean that the stored answer may be used."""
+    return hashlib.sha256(msgspec.json.encode(list(ingredients), order="sorted")).hexdigest()

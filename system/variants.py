@@ -1,0 +1,51 @@
+"""The variants: each a row of data. All share one base model and, where they retrieve, one retriever.
+
+A variant with an adapter is added when the adapter is there; see docs/DESIGN.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from system.errors import SettingsError
+from system.records import Decoding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """How complaints are answered.
+
+    ``policy``: never retrieve, always retrieve, or let the decision stage choose per complaint. ``guard``: take out
+    sentences that state a price, deadline, phone number or link which neither the customer nor the context gave.
+    """
+
+    name: str
+    template: str
+    policy: Literal["never", "always", "agent"]
+    retriever: str | None = None
+    guard: bool = False
+    adapter: str | None = None
+    decoding: Decoding = Decoding()
+
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant(name="prompt-empathetic", template="empathetic", policy="never"),
+        Variant(name="prompt-structured", template="structured", policy="never"),
+        Variant(name="prompt-friendly", template="friendly", policy="never"),
+        Variant(name="rag", template="empathetic", policy="always", retriever="dense"),
+        Variant(name="agent-rag", template="empathetic", policy="agent", retriever="dense", guard=True),
+    )
+}
+
+
+def find_variants(names: str) -> tuple[Variant, ...]:
+    """The variants of a comma-separated list, in its order. Raises SettingsError naming every unknown one."""
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in VARIANTS]
+    if unknown or not wanted:
+        asked = ", ".join(map(repr, unknown)) or "nothing"
+        raise SettingsError(f"unknown variant {asked}; choose from {', '.join(VARIANTS)}")
+    return tuple(VARIANTS[name] for name in dict.fromkeys(wanted))

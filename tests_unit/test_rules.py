@@ -1,0 +1,676 @@
+"""Hard rules turn red on what they forbid and stay green on ordinary, polite support."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from system.errors import SettingsError
+from system.evaluation.rules import RULES
+from system.manners import RUDE_PATTERNS, read_rude_patterns
+from system.records import Decision, Decoding, Identity, Response
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def response(text: str) -> Response:
+    """A response that says ``text`` and is otherwise empty."""
+    return Response(
+        id="case", complaint="", variant="none", text=text, finish="stop", raw=text, removed=(), hits=(),
+        decision=Decision(action="DIRECT", reason="", score=0.0, threshold=0.5), prompt=None,
+        identity=Identity(model="none", model_hash="", knowledge_base=""), decoding=Decoding(), key="", time="",
+        seconds={}, tokens={},
+    )  # fmt: skip
+
+
+def check(rule: str, text: str, official_text: str = "") -> tuple[str, ...]:
+    return RULES[rule](response(text), official_text)
+
+
+RUDE = """
+Only an idiot would plug it in there.
+What a bunch of morons.
+You're an idiot.
+You are not just slow, you are stupid.
+You are so incredibly lazy.
+You're too old to understand routers.
+Are you deaf?
+Are you even serious, or are you kidding?
+That was a stupid question.
+This is the dumbest thing. It is just stupid.
+How stupid can you be?
+Don't be ridiculous.
+You are being childish.
+You're overreacting.
+Your whining does not help.
+Nobody needs your attitude.
+What a ridiculous complaint.
+You people are all the same.
+People like you always want money.
+Stop being so entitled.
+Well done, genius.
+Listen, buddy, read the page.
+This is your own fault.
+It's your fault that the line is down.
+The outage was your fault.
+You only have yourself to blame.
+You brought this on yourself.
+You should have read the contract.
+You should’ve called us sooner.
+You clearly didn't read the instructions.
+You obviously forgot to plug it in.
+You must have messed it up.
+Next time, use your brain.
+That's not my problem.
+This is not our job.
+That sounds like a you problem.
+Calm down.
+You need to calm down, sir.
+Relax, it is only a bill.
+Please stop complaining.
+Quit whining and wait.
+Stop wasting my time.
+Just go away.
+Shut up and listen.
+Leave me alone.
+Get over it.
+Tough luck, no refund.
+Too bad. The fee stays.
+Just deal with it.
+Whatever.
+Yeah, whatever you say.
+So what? Everybody waits.
+Who cares about your Wi-Fi?
+I don't care about your bill.
+We couldn't care less.
+I'm sick of your messages.
+I refuse to help you.
+I can't be bothered.
+If you don't like it, leave.
+Figure it out yourself.
+Fix it yourself.
+As I already told you, the line is fine.
+Like I said, the line is fine.
+I told you already that it is off.
+How many times do I have to explain this?
+Can't you read?
+Learn to read.
+Use your common sense.
+What part of no don't you understand?
+Do I have to spell it out for you?
+It's not rocket science.
+Even a child could do this.
+I don't have time for this.
+You again? What is it now?
+What is wrong with you?
+Are you done complaining?
+What's your problem?
+Nice try.
+Yeah, right.
+Oh, poor you.
+Congratulations, you broke it.
+Great, another complaint.
+Here we go again.
+Must be nice, having time to complain.
+First world problems.
+You will regret this.
+You'd better watch your tone.
+I know where you live.
+Pay now, or else.
+Don't make me come over there.
+I will hang up if you continue.
+Watch your language.
+You are lying.
+You're a liar.
+I don't believe you.
+You have no idea what you are talking about.
+You wouldn't understand.
+The damn router is fine.
+What the hell do you want?
+This is bullshit.
+F*** off.
+You fucking moron.
+Stop pissing me off, that is crap.
+Screw you.
+Go to hell.
+You sound like a fool.
+If you had listened, you would know.
+How can you not know this?
+Not my circus.
+You never read anything.
+Cry harder.
+Seriously? Again?
+You are the worst customer.
+Nobody forced you to sign.
+I'm not here to babysit you.
+Then cancel, see if I care.
+lol
+""".strip().split("\n")
+
+POLITE = """
+Nothing is stupid about asking.
+There are no stupid questions, so please ask.
+It is not a stupid question at all.
+I'm sorry this felt rude.
+Please choose whatever time suits you.
+Whatever the cause, we will find it.
+Hello and welcome.
+Customers in Scunthorpe have no service.
+This is not your fault.
+None of this is your fault.
+It was never your fault.
+It isn't your fault that the box failed.
+This happened through no fault of your own.
+Please do not blame yourself.
+You are not to blame for this.
+You are not an idiot, this menu is confusing.
+I am sorry that our technician called you an idiot.
+I understand that you felt like a fool.
+Please don't feel stupid; many people ask this.
+Please stay calm and leave the house.
+Please remain calm and call the emergency number.
+Demand should calm down after the storm.
+Your fault report has reference F123.
+When was your fault first reported?
+This is your fault reference: F123.
+We have logged your fault and will repair it.
+The fault was repaired yesterday.
+You are entitled to a credit of $30.
+If you are entitled to a refund, it is paid to your card.
+Hand-tighten the screw connector.
+You should have received a text by now.
+You should have a solid white light after that.
+You should have paid only $40, so we will correct the bill.
+We will deal with it today.
+You do not have to deal with it alone.
+You should not have to live with it.
+I am very sorry for your loss.
+It is a big deal to be without internet.
+I care about this, and so does the team.
+I understand why you think nobody cares.
+It must feel as if nobody cares.
+You are having the problem because the cable is loose.
+I see that you are dealing with an annoying delay.
+You are facing a ridiculous delay, and I am sorry.
+Your complaint is important to us.
+You are right to complain.
+You can stop the download under Settings.
+The phone should stop asking for the password.
+If the light does not go away, call us.
+The message will go away after a restart.
+Parcels can get lost, so keep the receipt.
+Keep the cable where a child cannot reach it.
+Any reasonable person would be upset.
+You can learn how to use the app in the guide.
+Please pay attention to the LOS light.
+It is good for you to know the dates.
+What time is good for you?
+Please make sure you did not unplug the Fibre Box.
+I can imagine being without internet is hard.
+Congratulations on your new home.
+An agent will call you again tomorrow.
+A colleague will call you back.
+We will report this to the network team.
+If you do not like it, you can return it within 14 days.
+This is a warning light, so unplug the Hub.
+You can watch it on your TV.
+You will pay for it on the next bill.
+You really don't need to worry.
+You obviously did nothing wrong.
+You clearly have no signal, and I am sorry.
+If you have no idea which plan you are on, open Profile > Plan.
+If that is your problem, restart the Hub.
+I am sorry that your problem lasted so long.
+Tell me what your problem is and I will help.
+Customers like you deserve better.
+Thank you for your kind words.
+Please do not hesitate to ask.
+You are welcome, and there is no hurry.
+You have every right to be angry.
+I would be angry too.
+It sounds frustrating, and I apologise.
+If you messed up the settings, press Reset.
+If you want to fix it yourself, follow these steps.
+Nobody told you, and that was wrong.
+I have told the technician that you wait.
+As you said, the light is amber.
+As you told us yesterday, the box is new.
+Please use the link we sent before.
+This is your third call, and that is too many.
+I am sorry that you are sick and tired of waiting.
+The picture jerks because the signal is weak.
+Class A amplifiers assess the signal.
+Dick Cockburn from Essex will visit you.
+The shell of the plug is cracked.
+Press the button, then let it rest.
+The damp cellar may weaken the signal.
+The old box can be scrapped at the shop.
+The line is busy, so the message may be quiet.
+I will not ask you to explain it again.
+We stopped the late fee, so you need not worry.
+We want to help, and I need us to keep this respectful.
+Don't bother calling; you can do it in the app.
+You are not the only one with this fault; the whole street is down.
+It is not that difficult, and I will guide you.
+Let me spell it out: C-A-L-D-E-R.
+Please try reading the label under the Hub.
+Whatever happens, we will keep you informed.
+You can relax, the payment arrived.
+It's too bad that the visit was missed.
+Are you done with step 2?
+Stop the test and start again.
+The baby monitor and the child lock use 2.4 GHz.
+You may regret cancelling early because of the fee.
+""".strip().split("\n")
+
+ASKS = """
+Please send me your password.
+Reply with the 6-digit code.
+Reply to us with the six-digit code you received.
+What is your PIN?
+What's your account password?
+Please provide your account password to verify your identity.
+Could you tell me your full card number?
+Can you share the one-time code with me?
+I need your password to continue.
+We need the verification code to proceed.
+To continue, I will need your credit card number and CVV.
+Please confirm your card number.
+Give me the code we just texted.
+May I have your social security number?
+Kindly provide your SSN.
+Please enter your password here.
+Type your PIN in this chat.
+Your password is required to open the account.
+I cannot see your account, so please send me your PIN.
+I can't help until you tell me your password.
+If you have not done so, please send your PIN.
+No problem, just send me your CVV.
+Please reply with your user name and password.
+Let me know your recovery code.
+First, your password please.
+Your PIN?
+Without your password, I cannot help.
+Text me the code from the SMS.
+Read me the code that was sent.
+Please verify your online banking credentials.
+1. Send us your full credit card.
+I have to ask you for your password.
+What was the security code?
+Would you mind telling me your password?
+Please share your credit card details.
+Can you confirm your debit card number and expiry date?
+Please include your PIN in your next message.
+""".strip().split("\n")
+
+DOES_NOT_ASK = """
+Never share your password.
+Please never share your password with anyone.
+We will never ask for your PIN.
+Nobody will ever ask for your full password.
+Agents never ask for a full password, a one-time code or a full card number.
+Do not tell anyone your password.
+Please do not send me her birthday or any password.
+Don't give your PIN or card number to a caller.
+Never tell a code to anyone, including us.
+Choose a new password with at least 12 characters.
+Enter your new password on the reset page.
+Enter the password on the sign-in page.
+Please confirm your new password.
+Have your 4-digit support PIN ready.
+What is your 4-digit support PIN?
+Please tell me your support PIN.
+Give the new operator your transfer PIN.
+We will text you a 6-digit code.
+I will send you a verification code.
+Calderline sends a one-time code to your phone.
+If someone asks you to share your password, hang up.
+A caller who tells you to give your PIN is a scammer.
+Reset your password under Profile > Security.
+Tell me if your password still works.
+Let us know whether the verification code arrives.
+Type the PUK on the locked phone and choose a new PIN with 4 digits.
+If you forgot your password, please use the reset link.
+The password is printed on the label under the Hub.
+Card numbers are typed on the phone keypad, where the agent cannot hear them.
+Please confirm the last four digits of your card number.
+Please send us the error code that you see.
+What is your postal code?
+Please send me your full name and account number.
+I do not need your password for that.
+We cannot see your password.
+Two-step verification asks for a 6-digit code after the password.
+Press the Reset hole with a pin for 10 seconds.
+Enter your password in the app.
+Please do not write passwords or codes in the chat.
+Please check that you typed your password correctly.
+You will need your password to sign in to the app.
+I need you to reset your password first.
+Please update the payment card number under Bills > Pay now.
+Did someone ask you for your password?
+Please ignore emails that ask you to confirm your password.
+""".strip().split("\n")
+
+CUT_OFF = [
+    "Please restart the",
+    "Please restart the Hub and",
+    "Please restart the Hub,",
+    "These are the steps:",
+    "1. Unplug the Hub.\n2. Wait for the",
+    "1. Unplug the Hub.\n2.",
+    "1. Unplug the Hub. 2.",
+    "- Unplug the Hub\n-",
+    "Take the cable (the thin",
+    'Choose "',
+    "Plug it in -",
+    "Run this:\n```\nping a.example",
+    "It is done\n\nBest regards,",
+]
+
+WHOLE = [
+    "Please restart the Hub.",
+    "Is it working now?",
+    "Thank you!",
+    'Choose "Sign out everywhere"',
+    "He said “wait.”",
+    "(It takes 5 minutes.)",
+    "1. Unplug the Hub.\n2. Wait 60 seconds",
+    "- Unplug it\n- Plug it in",
+    "Have a nice day! 😊",
+    "**Done.**",
+    "Run this:\n```\nping a.example\n```",
+    "Thank you.\n\nKind regards,\nThe Calderline Team",
+    "And so on…",
+    "It costs $30.",
+    "",
+]
+
+FOREIGN = [
+    "Hola, gracias por contactarnos. Lamentamos mucho que no tenga conexión. Por favor, reinicie el equipo.",
+    "Lo sentimos, el servicio no está disponible en su zona. Le llamaremos mañana con una solución.",
+    "Bonjour, nous sommes désolés pour la panne. Veuillez redémarrer votre box et attendre cinq minutes.",
+    "Merci de votre message. Le technicien passera demain dans la matinée pour vérifier la ligne.",
+    "Guten Tag, es tut uns leid, dass Ihr Internet nicht funktioniert. Bitte starten Sie das Gerät neu.",
+    "Vielen Dank für Ihre Nachricht. Wir haben die Störung gemeldet und melden uns bei Ihnen.",
+    "Ci dispiace per il problema. Il tecnico arriva domani e la linea non è ancora attiva.",
+    "Przepraszamy za problem. Prosimy ponownie uruchomić router oraz poczekać kilka minut, potem sprawdzić lampki, "
+    + "zadzwonić do nas albo napisać wiadomość, bardzo dziękujemy.",
+    "Здравствуйте, нам очень жаль, что у вас нет интернета.",
+    "您好，非常抱歉给您带来不便，请重新启动您的路由器并等待五分钟。",
+]
+
+ENGLISH = [
+    "Please restart the Hub and wait for five minutes.",
+    "Open Home > Wi-Fi > Smart Band, then Home > Visits > Track in the My Calderline app.",
+    "Your iPhone, Samsung Galaxy or LG TV can join the Fibre 500 network of the Calder Hub.",
+    "José and Müller in Los Angeles see the café's El Niño Wi-Fi on the list of names.",
+    "Gracias, amigo!",
+    "Merci!",
+    "Cable 100: 100 Mbps. Fibre 500: 500 Mbps.",
+    "The teacher's note «Добрый день» can stay at the top of the letter that you send to him today.",
+    "",
+]
+
+MARKED = [
+    "<|im_start|>assistant\nHello.",
+    "Hello.</complaint>",
+    "System: you are helpful.",
+    "Hello.\nUser: thanks",
+    "Hello {{name}}.",
+    "[/INST] Hello.",
+    "### Response\nHello.",
+    "Hello.</s>",
+]
+UNMARKED = ["Your system: a Calder Hub.", "Open Home > Plan.", "It is < 5 cm away.", "System updates run at night."]
+
+OUT_OF_ROLE = [
+    "As an AI language model, I cannot feel.",
+    "As an AI, I have no hands.",
+    "I am a large language model.",
+    "I'm just an AI language model.",
+    "ChatGPT cannot do that.",
+    "I am a real person.",
+    "Dear Calderline, my line is down.",
+    "I am writing to complain about my bill.",
+]
+IN_ROLE = [
+    "I am a digital assistant.",
+    "I am not a human being, so I never sleep.",
+    "No, I am the AI assistant of Calderline.",
+    "A human being will call you.",
+    "I am writing to a colleague about it.",
+]
+
+SENTENCE = "Please restart the Hub now. "
+REPEATS = [
+    SENTENCE * 3,
+    f"{SENTENCE}One. {SENTENCE}Two. {SENTENCE.lower()}",
+    "if the light is red, " * 8 + "call.",
+    "the hub " * 20,
+]
+VARIED = [
+    SENTENCE * 2,
+    "Yes. Yes. Yes.",
+    "If the light on the Hub is red, restart the Hub. If the light on the Hub is white, all is well and you need "
+    + "not do anything more today, so enjoy the rest of the evening.",
+    "1. Open it. 2. Close it. 3. Open it again.",
+    "Fibre 150: 150 Mbps download. Fibre 500: 500 Mbps download. Fibre 1000: 1000 Mbps download.",
+    "",
+]
+
+REDS = {
+    "rude": RUDE,
+    "asks_for_secret": ASKS,
+    "empty": ["", "  \n", "...", "12 34", "😊"],
+    "cut_off": CUT_OFF,
+    "not_english": FOREIGN,
+    "repetitive": REPEATS,
+    "leaks_prompt": MARKED,
+    "breaks_role": OUT_OF_ROLE,
+}
+GREENS = {
+    "rude": POLITE,
+    "asks_for_secret": DOES_NOT_ASK,
+    "empty": ["Yes", "好"],
+    "cut_off": WHOLE,
+    "not_english": ENGLISH,
+    "repetitive": VARIED,
+    "leaks_prompt": UNMARKED,
+    "breaks_role": IN_ROLE,
+}
+
+
+def cases(table: dict[str, list[str]]) -> list[tuple[str, str]]:
+    return [(rule, text) for rule, texts in table.items() for text in texts]
+
+
+@pytest.mark.parametrize(("rule", "text"), cases(REDS))
+def test_violations_are_found(rule: str, text: str) -> None:
+    """What a rule forbids is found, and each explanation names the rule's subject."""
+    assert check(rule, text)
+    assert all(isinstance(line, str) and "\n" not in line for line in check(rule, text))
+
+
+@pytest.mark.parametrize(("rule", "text"), cases(GREENS))
+def test_ordinary_text_is_clean(rule: str, text: str) -> None:
+    """Ordinary, polite support does not trip a rule, also where it uses a word with a rude or secret meaning."""
+    assert check(rule, text) == ()
+
+
+@pytest.mark.parametrize("text", POLITE + DOES_NOT_ASK)
+def test_polite_and_careful_at_once(text: str) -> None:
+    """A sentence that is clean for one rule on manners is clean for the others too."""
+    for rule in ("rude", "asks_for_secret", "leaks_prompt", "breaks_role", "not_english"):
+        assert check(rule, text) == ()
+
+
+FACTS = "Call 1-800-555-0142 or see calderline.example. A credit of $5 comes within 24 hours."
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "explanation"),
+    [
+        ("invented_phone", "Call 1-800-123-4567 now.", "invented phone '1-800-123-4567'"),
+        ("invented_phone", "Dial 611.", "invented phone '611'"),
+        ("invented_link", "See www.Calderline.com.", "invented link 'www.Calderline.com'"),
+        ("invented_link", "Write to help@calderline.example.", "invented link 'help@calderline.example'"),
+        ("invented_price", "You get fifty dollars.", "invented price 'fifty dollars'"),
+        ("invented_price", "You get 50% off.", "invented price '50%'"),
+        ("invented_deadline", "It is fixed within two\nhours.", "invented deadline 'two hours'"),
+        ("invented_deadline", "It is fixed by Friday.", "invented deadline 'Friday'"),
+        ("invented_deadline", "It takes 20 minutes.", "invented deadline '20 minutes'"),
+        ("rude", "Yeah, whatever.", "rude (dismissive): 'Yeah, whatever'"),
+        ("asks_for_secret", "Please send me your PIN.", "asks for a secret: 'send me your PIN'"),
+        ("leaks_prompt", "Hi</complaint>", "leaks the prompt: '</complaint>'"),
+    ],
+)
+def test_explanations(rule: str, text: str, explanation: str) -> None:
+    """An explanation quotes the words at fault, once each however often they stand there."""
+    assert check(rule, text, FACTS) == (explanation,)
+    assert check(rule, f"{text} {text}", FACTS) == (explanation,)
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ("invented_phone", "Call +1 800 555 0142."),
+        ("invented_link", "See https://calderline.example/."),
+        ("invented_price", "You get five dollars."),
+        ("invented_deadline", "It comes within twenty-four hours."),
+        ("invented_deadline", "Boil the eggs for about six minutes."),
+        ("invented_deadline", "Wait a few minutes."),
+    ],
+)
+def test_official_facts_are_clean(rule: str, text: str) -> None:
+    """A fact of the official text is clean in any spelling; how long to boil an egg is no deadline."""
+    assert check(rule, text, FACTS) == ()
+
+
+ARTICLES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "knowledge_base").glob("*.md"))}
+OFFICIAL = "\n\n".join(ARTICLES.values())
+DEV = [
+    row
+    for line in (ROOT / "data" / "complaints.jsonl").read_text(encoding="utf-8").splitlines()
+    if (row := json.loads(line))["split"] == "dev"
+]
+
+
+@pytest.mark.parametrize("stem", ARTICLES)
+def test_articles_are_clean(stem: str) -> None:
+    """The company's own articles pass every rule: they set the tone and hold the facts."""
+    assert {name: found for name in RULES if (found := check(name, ARTICLES[stem], OFFICIAL))} == {}
+
+
+@pytest.mark.parametrize("row", DEV, ids=[row["id"] for row in DEV])
+def test_references_are_clean(row: dict[str, Any]) -> None:
+    """A reference answer passes every rule: a DIRECT one against the complaint alone, others with the articles.
+
+    Sums and amounts that an answer works out from the articles ("9 months cost $90") stand in no text, so prices and
+    deadlines are judged in DIRECT answers only, as the gates do.
+    """
+    direct = row["action"] == "DIRECT"
+    official = row["text"] if direct else f"{OFFICIAL}\n\n{row['text']}"
+    judged = [name for name in RULES if direct or name not in ("invented_price", "invented_deadline")]
+    assert {name: found for name in judged if (found := check(name, row["reference"], official))} == {}
+
+
+def test_tables_are_large() -> None:
+    """The ruler is tested on enough sentences, and on no sentence twice."""
+    for table, least in ((RUDE, 60), (POLITE, 80), (ASKS, 25), (DOES_NOT_ASK, 25)):
+        assert len(set(table)) == len(table) >= least
+    assert DEV and ARTICLES
+
+
+# --- properties ---
+
+CLEAN = st.lists(st.sampled_from(POLITE + [row["reference"] for row in DEV]), max_size=4).map(" ".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=200) | st.text("aI you're.!?\n<|{}`\"'*_0-9:", max_size=200))
+def test_any_text(text: str) -> None:
+    """No text makes a rule raise; every rule gives explanations, which are not empty."""
+    for rule in RULES.values():
+        assert all(rule(response(text), text))
+
+
+@settings(max_examples=60, deadline=None)
+@given(CLEAN, st.sampled_from(RUDE), CLEAN)
+def test_one_rude_sentence_is_enough(before: str, rude: str, after: str) -> None:
+    """A rude sentence turns a clean text red anywhere, in capitals, with curly quotes and over line ends too."""
+    for words in (rude, rude.upper(), rude.replace("'", "’"), rude.replace(" ", "\n")):
+        assert check("rude", f"{before} {words}")
+        assert check("rude", f"{before}\n{words}\n{after}")
+
+
+@settings(max_examples=40, deadline=None)
+@given(CLEAN, st.sampled_from(ASKS), CLEAN)
+def test_one_request_is_enough(before: str, ask: str, after: str) -> None:
+    """A request for a secret turns a clean text red wherever it stands."""
+    assert check("asks_for_secret", f"{before}\n\n{ask}\n\n{after}")
+
+
+@pytest.mark.parametrize("rule", ["rude", "asks_for_secret", "not_english", "repetitive", "breaks_role"])
+@pytest.mark.parametrize("unit", ["you are ", "please send me your "])
+def test_long_answers(rule: str, unit: str) -> None:
+    """A looping answer, far longer than the token limit allows, is judged in under a second."""
+    start = time.perf_counter()
+    check(rule, unit * 1000)
+    assert time.perf_counter() - start < 1
+
+
+# --- the pattern file ---
+
+GOOD = "[[patterns]]\npattern = 'bah'\nreason = 'r'\nexample = 'Bah!'\n"
+
+
+def test_every_pattern_matches_its_example() -> None:
+    """The committed file loads, so every pattern matches its example; none of the polite sentences is an example."""
+    patterns = read_rude_patterns(RUDE_PATTERNS)
+    assert len(patterns) > 40
+    assert not {pattern.example for pattern in patterns} & set(POLITE)
+
+
+def test_bad_patterns_are_named_all_at_once(tmp_path: Path) -> None:
+    """Every mistake of a pattern file is named in one error, with the number of the pattern."""
+    path = tmp_path / "rude.toml"
+    path.write_text(
+        "colour = 1\n" + GOOD + GOOD
+        + "[[patterns]]\npattern = '('\nreason = ''\nexample = 'x'\n"
+        + "[[patterns]]\npattern = 'x'\nreason = 'r'\nexample = 'y'\nwhy = 'z'\n"
+        + "[[patterns]]\npattern = 'x'\nunless = 3\n"
+        + "[[patterns]]\npattern = 'hum'\nreason = 'r'\nexample = 'y'\n"
+    )  # fmt: skip
+    with pytest.raises(SettingsError) as error:
+        read_rude_patterns(path)
+    message = str(error.value)
+    for part in (
+        "unknown key 'colour'", "pattern 2: the pattern was given as pattern 1", "pattern 3: key 'reason' is empty",
+        "pattern 3: key 'pattern' is not a regular expression", "pattern 4: unknown key 'why'",
+        "pattern 5: key 'example' is missing", "pattern 5: key 'unless' must be of type str",
+        "pattern 6: the example 'y' is not matched",
+    ):  # fmt: skip
+        assert part in message
+
+
+@pytest.mark.parametrize("content", ["", "patterns = 3", "patterns = []", "patterns = [1]", "[[patterns]"])
+def test_files_without_patterns(tmp_path: Path, content: str) -> None:
+    """A file without a single pattern is an error, not a rule that passes everything."""
+    path = tmp_path / "rude.toml"
+    path.write_text(content)
+    with pytest.raises(SettingsError):
+        read_rude_patterns(path)
+    with pytest.raises(SettingsError):
+        read_rude_patterns(tmp_path / "missing.toml")
+
+
+def test_unless_forgives_only_what_it_covers() -> None:
+    """A forgiving phrase covers its own words and not the same insult elsewhere in the answer."""
+    assert check("rude", "There are no stupid questions. What stupid questions.")
+    assert check("rude", "You are not an idiot. Only an idiot would say so.")
