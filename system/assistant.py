@@ -24,7 +24,7 @@ from system.articles import load_articles
 from system.decision import Measure, decide, load_calibration, load_rules
 from system.errors import SettingsError
 from system.generation import Completion, Generator, load_generator
-from system.guard import guard, whole_sentences
+from system.guard import guard, whole_sentences, without_signature
 from system.knowledge import chunk_by_heading, embedder_token_counter, knowledge_hash
 from system.models import DEFAULT_MODEL, folder_hash, resolve_embedder, resolve_model
 from system.prompts import TEMPLATES, load_template, render
@@ -229,11 +229,11 @@ def finished_text(completion: Completion, draft: Draft) -> tuple[str, Finish, tu
     """What the customer sees of a completion, how it ended, and the sentences that were taken out."""
     text = completion.text.strip()
     finish: Finish = "stop"
+    removed: tuple[str, ...] = ()
     if not completion.stopped:
         text, finish = whole_sentences(text), "trimmed"
-    removed: tuple[str, ...] = ()
     if draft.variant.guard:
-        text, removed = guard(text, draft.sources)
+        text, removed = guard(whole_sentences(without_signature(text)), draft.sources)
     return text, finish, removed
 
 

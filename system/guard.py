@@ -15,6 +15,10 @@ from system.sentences import split_sentences
 _ENDS_WHOLE = re.compile(r"[.!?][\"')\]*_”’]*$")
 _BARE_MARKER = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s*$")
 _PLACEHOLDER = re.compile(r"\[[A-Z][^\]\n]{1,40}\]")
+_SIGN_OFF = re.compile(
+    r"\s*^(?:(?:kind|best|warm|many) ?)?(?:regards|wishes|thanks|cheers|sincerely|yours \w+|love)[,!.]?[ \t]*(?:\n.*)?\Z",
+    re.IGNORECASE | re.MULTILINE,
+)
 _ANNOUNCES = re.compile(r":\s*$")
 
 
@@ -27,6 +31,11 @@ def whole_sentences(text: str) -> str:
     while kept and not _ENDS_WHOLE.search(kept[-1]):
         kept.pop()
     return _cut_after(text, kept)
+
+
+def without_signature(text: str) -> str:
+    """The text without a closing such as "Best regards, Alex": the assistant has no name to sign with."""
+    return _SIGN_OFF.sub("", text)
 
 
 def guard(text: str, sources: Iterable[str]) -> tuple[str, tuple[str, ...]]:

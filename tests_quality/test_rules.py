@@ -8,7 +8,7 @@ from system.evaluation.rules import RULES
 from system.evaluation.scores import score
 from tests_quality.conftest import requirements
 
-METRICS = set(RULES)
+METRICS = {*RULES, "hard_rules"}
 
 
 def test_rules(requirement, variant, judge, enforce):

@@ -49,6 +49,12 @@ def rule(name: str) -> Metric:
     return metric
 
 
+def hard_rules(response: Response, complaint: Complaint, official: str) -> Judged:
+    """Number of violations of all hard rules together."""
+    found = [text for name in RULES for text in RULES[name](response, f"{official}\n\n{complaint.text}")]
+    return float(len(found)), f"cause generation: {'; '.join(found)}" if found else ""
+
+
 def direct_facts(response: Response, complaint: Complaint, official: str) -> Judged | None:
     """Number of company facts in a DIRECT answer, which has read no article and can only have made them up."""
     if response.decision.action != "DIRECT":
@@ -61,8 +67,11 @@ METRICS: dict[str, Metric] = {
     **{f"hit@{k}": hit_at(k) for k in (1, 2, 3, 5)},
     "decision_accuracy": decision_accuracy,
     "direct_facts": direct_facts,
+    "hard_rules": hard_rules,
     **{name: rule(name) for name in RULES},
 }
+
+OF_TEXT = frozenset({*RULES, "direct_facts", "hard_rules"})  # metrics that need an answer, not only a decision
 
 
 def score(metric: str, response: Response, complaint: Complaint, official: str) -> Score | None:
@@ -80,10 +89,10 @@ def score(metric: str, response: Response, complaint: Complaint, official: str) 
         case=complaint.id,
         variant=response.variant,
         metric=metric,
-        value=None if response.error and metric in RULES else value,
+        value=None if response.error and metric in OF_TEXT else value,
         cluster=complaint.cluster,
         explanation=explanation,
-        error=response.error if metric in RULES else None,
+        error=response.error if metric in OF_TEXT else None,
     )
 
 
