@@ -22,23 +22,34 @@ def parser() -> argparse.ArgumentParser:
     def command(name: str, text: str, *, model: bool = False, knowledge: bool = True) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         if model:
-            sub.add_argument("--base-model", default="smollm2-135m", metavar="M", help="name, folder, Hub name or openai:MODEL@BASE_URL")
+            sub.add_argument(
+                "--base-model",
+                default="smollm2-135m",
+                metavar="M",
+                help="name, folder, Hub name or openai:MODEL@BASE_URL",
+            )
         if knowledge:
-            sub.add_argument("--kb", type=Path, default=Path("knowledge_base"), metavar="DIR", help="folder of articles")
+            sub.add_argument(
+                "--kb", type=Path, default=Path("knowledge_base"), metavar="DIR", help="folder of articles"
+            )
         return sub
 
     ask = command("ask", "answer one complaint", model=True)
     ask.add_argument("text", help="what the customer wrote; - reads standard input")
     ask.add_argument("--variant", default="agent-rag", metavar="V")
     ask.add_argument("--json", action="store_true", help="print the whole Response record")
-    ask.add_argument("--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)")
+    ask.add_argument(
+        "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"
+    )
 
     run = command("run", "answer a file of complaints; resumes where a killed run stopped", model=True)
     run.add_argument("--variant", required=True, metavar="V[,V...]")
     run.add_argument("--complaints", type=Path, required=True, metavar="FILE.jsonl")
     run.add_argument("--split", choices=("dev", "test"), help="only this split of a labelled file")
     run.add_argument("--out", type=Path, required=True, metavar="RUN.jsonl")
-    run.add_argument("--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)")
+    run.add_argument(
+        "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"
+    )
 
     retrieve = command("retrieve", "find passages for a file of queries")
     retrieve.add_argument("--retriever", default="dense", choices=("bm25", "dense", "hybrid"))
@@ -49,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
 
     command("calibrate", "fit the decision stage on the dev complaints")
+    report = command("report", "measure retrieval and decision")
+    report.add_argument("--split", choices=("dev", "test"), default="test", help="complaints (default: %(default)s)")
+    report.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR")
     command("check", "check the complaints, settings and templates", knowledge=True)
     command("models", "list the base models and prepare the embedded one", knowledge=False)
     knowledge = command("knowledge", "list the articles, or add some from Wikipedia")

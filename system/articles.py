@@ -269,4 +269,3 @@ _READERS: dict[str, Callable[[Path], tuple[str, list[Section]]]] = {
 _KINDS = ".md, .txt, .html, .pdf or .jsonl"
 # What somebody may have meant as an article must not be passed over in silence.
 _FOREIGN = {".doc", ".docx", ".odt", ".rtf", ".epub", ".ppt", ".pptx", ".markdown", ".rst", ".htm", ".xhtml", ".mhtml"}
-

@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from functools import cached_property, lru_cache
 from pathlib import Path
 from time import perf_counter
+from typing import cast
 
 from system.articles import load_articles
 from system.decision import Measure, decide, load_calibration, load_rules
@@ -185,7 +186,8 @@ class Assistant:
     def _respond(self, draft: Draft, completion: Completion | None) -> Response:
         """The finished response: the model's words made whole and guarded, or the scripted reply."""
         replies = self._replies
-        text, finish, raw, removed, error = "", "stop", "", (), None
+        text, raw, removed, error = "", "", cast("tuple[str, ...]", ()), None
+        finish: Finish = "stop"
         if completion is None:
             text, finish = replies[draft.decision.reply or "clarify"], "scripted"
         elif completion.error:
@@ -196,13 +198,13 @@ class Assistant:
             if not text and draft.variant.guard:
                 text, finish = replies["clarify"], "scripted"
             elif not text:
-                finish, error = "error", "EmptyAnswer: the model wrote no whole sentence"
+                finish, error = "error", "EmptyAnswer: the model wrote nothing"
         return Response(
             id=draft.complaint.id,
             complaint=draft.complaint.text,
             variant=draft.variant.name,
             text=text,
-            finish=finish,  # type: ignore[arg-type]
+            finish=finish,
             raw=raw,
             removed=removed,
             hits=draft.hits,
@@ -231,7 +233,8 @@ def finished_text(completion: Completion, draft: Draft) -> tuple[str, Finish, tu
     finish: Finish = "stop"
     removed: tuple[str, ...] = ()
     if not completion.stopped:
-        text, finish = whole_sentences(text), "trimmed"
+        # Without one whole sentence the words are kept as they are, and the cut-off rule will say so.
+        text, finish = whole_sentences(text) or text, "trimmed"
     if draft.variant.guard:
         text, removed = guard(whole_sentences(without_signature(text)), draft.sources)
     return text, finish, removed
@@ -245,7 +248,8 @@ def code_hash() -> str:
     """
     here = Path(__file__).parent
     stages = (
-        "articles assistant claims decision decoding generation guard knowledge manners prompts retrieval sentences server_model variants"
+        "articles assistant claims decision decoding generation guard knowledge manners prompts retrieval sentences "
+        "server_model variants"
     )
     digest = hashlib.sha256()
     for name in stages.split():

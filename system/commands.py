@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def answer_into(out: Path, log: Path, assistant: Any, complaints: Sequence[Compl
     from system.runlog import read_usable
 
     done = read_usable(out)
-    drafts = []
+    drafts: list[Any] = []
     for variant in variants:
         missing = [c for c in complaints if assistant.key(variant, c) not in done]
         drafts += assistant.drafts(missing, variant) if missing else []
@@ -132,6 +133,34 @@ def calibrate(options: argparse.Namespace) -> int:
     return 0
 
 
+def report(options: argparse.Namespace) -> int:
+    """Measure retrieval and decision on a split and write reports/retrieval.md and reports/decision.md."""
+    from system.assistant import Assistant
+    from system.decision import DATA
+    from system.evaluation.deciding import decision_report
+    from system.evaluation.ranking import ranking_report
+
+    assistant = Assistant(knowledge_base=options.kb)
+    counts = Counter(passage.doc for passage in assistant.passages)
+    complaints = [c for c in read_labelled(DATA / "complaints.jsonl", list(counts)) if c.split == options.split]
+    answerable = [c for c in complaints if c.action == "RAG"]
+    texts = [c.text for c in answerable]
+    hits = {name: assistant.retriever(name).search(texts, 5) for name in ("bm25", "dense", "hybrid")}
+    pages = {
+        "retrieval": ranking_report(answerable, hits, counts),
+        "decision": decision_report(complaints, assistant.decisions([c.text for c in complaints])),
+    }
+    for name, page in pages.items():
+        path = options.out / f"{name}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = (
+            f"# {name.capitalize()} on the {options.split} complaints\n\nMade by `python -m system report`.\n\n{page}"
+        )
+        path.write_text(text, encoding="utf-8")
+        print(f"{path}\n\n{page}")
+    return 0
+
+
 def check(options: argparse.Namespace) -> int:
     """Check data and settings without answering anything; every problem is listed."""
     from system.articles import load_articles
@@ -171,10 +200,7 @@ def knowledge(options: argparse.Namespace) -> int:
         for path in add_articles(options.titles, options.kb, api=options.api):
             print(path)
         return 0
-    counts: dict[str, int] = {}
-    for passage in Assistant(knowledge_base=options.kb).passages:
-        counts[passage.doc] = counts.get(passage.doc, 0) + 1
-    for doc, count in counts.items():
+    for doc, count in Counter(passage.doc for passage in Assistant(knowledge_base=options.kb).passages).items():
         print(f"{doc:40}{count:3} passages")
     return 0
 

@@ -100,14 +100,18 @@ def load_rules(folder: Path = DATA) -> Rules:
     return rules
 
 
-def load_calibration(rules: Rules, embedder_sha256: str, path: Path = DATA / "decision_calibration.json") -> Calibration:
+def load_calibration(
+    rules: Rules, embedder_sha256: str, path: Path = DATA / "decision_calibration.json"
+) -> Calibration:
     """Read the fitted numbers. Raises SettingsError if they were fitted with other settings or another embedder."""
     try:
         calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
     except (OSError, msgspec.DecodeError) as error:
         raise SettingsError(f"{path}: {error}; run: python -m system calibrate") from error
     if (calibration.settings_sha256, calibration.embedder_sha256) != (rules.sha256, embedder_sha256):
-        raise SettingsError(f"{path}: was fitted with other settings or another embedder; run: python -m system calibrate")
+        raise SettingsError(
+            f"{path}: was fitted with other settings or another embedder; run: python -m system calibrate"
+        )
     return calibration
 
 

@@ -70,10 +70,11 @@ class ColumnCache:
         self._values = [torch.zeros(rows, key_heads, columns, width, dtype=dtype) for _ in range(layers)]
         self._rows = slice(0, rows)
         self._stop = 0
+        self._prefill = False
 
-    def aim(self, rows: slice, stop: int) -> None:
+    def aim(self, rows: slice, stop: int, prefill: bool = False) -> None:
         """Let the next forward pass write to ``rows``, its last token to column ``stop - 1``."""
-        self._rows, self._stop = rows, stop
+        self._rows, self._stop, self._prefill = rows, stop, prefill
 
     def update(
         self, key: torch.Tensor, value: torch.Tensor, layer: int, *_: Any, **__: Any
@@ -83,7 +84,7 @@ class ColumnCache:
         keys, values = self._keys[layer][self._rows], self._values[layer][self._rows]
         keys[..., self._stop - new : self._stop] = key.transpose(-1, -2)
         values[..., self._stop - new : self._stop, :] = value
-        if new > 1:  # a prefill attends to nothing but itself
+        if self._prefill:  # it attends to nothing but itself, and may be one token long
             return key, value
         return keys.transpose(-1, -2), values
 
@@ -159,8 +160,13 @@ class BatchDecoder:
         """Decode every prompt; yield each sequence as soon as it ends, in no particular order.
 
         ``on_token(index, token)`` is called for each new token. Longest prompts go first, so that neighbours
-        in a prefill pass have like lengths and the window narrows as the work proceeds.
+        in a prefill pass have like lengths and the window narrows as the work proceeds. Raises ValueError, before
+        anything is decoded, for a prompt without tokens: no position would hold the first new token's logits.
         """
+        if empty := [i for i, prompt in enumerate(prompts) if not len(prompt)]:
+            raise ValueError(f"prompts without tokens at {empty}; a decoder needs at least one token to continue")
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens is {max_new_tokens}; ask for at least 1")
         order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
         if not order:
             return
@@ -209,7 +215,7 @@ class BatchDecoder:
             pads = torch.tensor([width - len(tokens) for _, tokens in part])
             ids = torch.tensor([[0] * (width - len(tokens)) + list(tokens) for _, tokens in part])
             begin = first_row + len(rows)
-            cache.aim(slice(begin, begin + len(part)), clock)
+            cache.aim(slice(begin, begin + len(part)), clock, prefill=True)
             columns = torch.arange(width)
             visible = (columns[None, None, :] >= pads[:, None, None]) & (columns[None, :] <= columns[:, None])
             # A padding position sees only itself: an all-masked row of the softmax would be NaN.

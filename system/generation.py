@@ -94,11 +94,13 @@ class TransformersGenerator:
         transformers.utils.logging.disable_progress_bar()
         self.source = source
         self.adapter = adapter
-        self.adapter_hash = None
+        self.adapter_hash: str | None = None
         try:
             config = transformers.AutoConfig.from_pretrained(source.location)
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(source.location)
-            auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+            auto = (
+                transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+            )
             model = auto.from_pretrained(source.location, dtype=dtype or compute_dtype())
         except (OSError, ValueError, KeyError) as error:
             why = str(error).strip().splitlines()[0]

@@ -16,7 +16,8 @@ _ENDS_WHOLE = re.compile(r"[.!?][\"')\]*_”’]*$")
 _BARE_MARKER = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s*$")
 _PLACEHOLDER = re.compile(r"\[[A-Z][^\]\n]{1,40}\]")
 _SIGN_OFF = re.compile(
-    r"\s*^(?:(?:kind|best|warm|many) ?)?(?:regards|wishes|thanks|cheers|sincerely|yours \w+|love)[,!.]?[ \t]*(?:\n.*)?\Z",
+    r"\s*^(?:(?:kind|best|warm|many) ?)?(?:regards|wishes|thanks|cheers|sincerely|yours \w+|love)"
+    r"[,!.]?[ \t]*(?:\n.*)?\Z",
     re.IGNORECASE | re.MULTILINE,
 )
 _ANNOUNCES = re.compile(r":\s*$")

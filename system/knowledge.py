@@ -87,7 +87,7 @@ class _Text:
     def render(self, units: Sequence[_Unit]) -> str:
         """The text of a run of units as it stands in the article; a section that begins inside shows its heading."""
         parts: list[str] = []
-        for before, unit in zip((None, *units), units):
+        for before, unit in zip((None, *units), units, strict=False):
             section = self.article.sections[unit.section]
             if before and before.section == unit.section:
                 parts.append(section.text[before.end : unit.start])
@@ -224,7 +224,7 @@ def chunk_semantically(
         raise SettingsError(f"percentile {percentile}: must be from 0 to 100")
     text = _Text(article, count_tokens, budget)
     cuts = _cuts(text, embed, percentile) if len(text.units) > 1 else []
-    runs = [text.units[start:end] for start, end in zip((0, *cuts), (*cuts, len(text.units)))]
+    runs = [text.units[start:end] for start, end in zip((0, *cuts), (*cuts, len(text.units)), strict=True)]
     return text.passages(piece for run in text.merge_tiny(filter(None, runs)) for piece in text.pieces(run, 0))
 
 

@@ -91,7 +91,7 @@ _rude_patterns = cache(read_rude_patterns)
 
 
 def rudeness(text: str) -> tuple[tuple[str, str], ...]:
-    """Every rudeness towards the customer as (words, reason): insults, blame, dismissal, sarcasm, threats, profanity."""
+    """Every rudeness towards the customer as (words, reason): insults, blame, threats, profanity, ..."""
     polished = plain(text)
     return tuple(dict.fromkeys((words, row.reason) for row in _rude_patterns() for words in row.matches(polished)))
 

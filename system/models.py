@@ -139,12 +139,17 @@ def _hub_folder(location: str, name: str) -> Path:
         ) from error
 
 
+def embedded_gguf() -> Path:
+    """The embedded model's GGUF file inside its package. Raises ModelError if the package is not installed."""
+    return _package_file(*EMBEDDED_PACKAGE)
+
+
 def _unpacked_default() -> Path:
     """The embedded model as safetensors; unpacked from its GGUF file on first use (about 20 seconds)."""
     target = cache_folder() / "models" / f"smollm2-135m-{EMBEDDED_SHA256[:16]}"
     if target.is_dir():
         return target
-    source = _package_file(*EMBEDDED_PACKAGE)
+    source = embedded_gguf()
     found = file_sha256(source)
     if found != EMBEDDED_SHA256:
         raise ModelError(f"{source.name}: sha256 is {found}, expected {EMBEDDED_SHA256}; {EMBEDDED_PACKAGE[2]}")

@@ -27,7 +27,7 @@ _PARTS = {  # the variables that each part must use, no more and no less
     "user": frozenset({"complaint"}),
     "user_with_context": frozenset({"complaint", "context"}),
 }
-_environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # prompts are not HTML
+_environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701  # prompts are not HTML
 
 
 @dataclass(frozen=True, slots=True)

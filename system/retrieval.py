@@ -13,7 +13,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from system.errors import SettingsError
 from system.models import cache_folder, resolve_embedder
 from system.records import Hit, Passage
 
-RetrieverName = Literal["bm25", "dense", "hybrid"]
 RRF_CONSTANT = 60  # Cormack, Clarke and Buettcher 2009: reciprocal rank fusion, k = 60
 
 # Words that a complaint and any article share; without them a match means something.
@@ -74,7 +73,9 @@ def indexed_text(passage: Passage) -> str:
 class Index:
     """Passages with their BM25 statistics and embeddings; embeddings are read from the cache or made on first use."""
 
-    def __init__(self, passages: Sequence[Passage], knowledge_hash: str, embedder: Callable[[Sequence[str]], np.ndarray]):
+    def __init__(
+        self, passages: Sequence[Passage], knowledge_hash: str, embedder: Callable[[Sequence[str]], np.ndarray]
+    ):
         self.passages = tuple(passages)
         self.knowledge_hash = knowledge_hash
         self.embed = embedder
@@ -108,7 +109,7 @@ class Index:
 
     def dense_scores(self, texts: Sequence[str]) -> np.ndarray:
         """Cosine similarities, shape (texts, passages)."""
-        return self.embed(texts) @ self.embeddings.T
+        return cast(np.ndarray, self.embed(texts) @ self.embeddings.T)
 
     def lexical_coverage(self, texts: Sequence[str]) -> np.ndarray:
         """Best BM25 score of each text as a share of what a passage holding all its words would reach, (texts,).
@@ -124,9 +125,7 @@ class Index:
     def hits(self, scores: np.ndarray, k: int) -> list[list[Hit]]:
         """Turn a (texts, passages) matrix of scores into the k best hits of each text."""
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return [
-            [_hit(self.passages[n], float(row[n])) for n in best] for row, best in zip(scores, order, strict=True)
-        ]
+        return [[_hit(self.passages[n], float(row[n])) for n in best] for row, best in zip(scores, order, strict=True)]
 
 
 class LexicalRetriever:

@@ -29,8 +29,8 @@ class ServerGenerator:
 
     def __init__(self, source: ModelSource, pause: Callable[[float], None] = time.sleep):
         self.source = source
-        self.adapter = None
-        self.adapter_hash = None
+        self.adapter: str | None = None
+        self.adapter_hash: str | None = None
         self._model, _, self._url = source.location.partition("@")
         self._pause = pause
 

@@ -21,9 +21,12 @@ else:  # the standard library has no TOML reader before Python 3.11
 def read_toml(path: Path, error: type[InputError] = SettingsError) -> dict[str, Any]:
     """The content of a TOML file. Raises ``error`` if it is missing or malformed."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise error(f"{path}: cannot be read as TOML: {problem}") from problem
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise error(f"{path}: cannot be read ({problem.strerror}); give an existing TOML file") from problem
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise error(f"{path}: is not TOML ({problem})") from problem
+    return table
 
 
 def require_keys(table: dict[str, Any], keys: Iterable[str], kind: type = str) -> list[str]:

@@ -5,7 +5,7 @@ A variant with an adapter is added when the adapter is there; see docs/DESIGN.md
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from system.errors import SettingsError
@@ -26,7 +26,7 @@ class Variant:
     retriever: str | None = None
     guard: bool = False
     adapter: str | None = None
-    decoding: Decoding = Decoding()
+    decoding: Decoding = field(default_factory=Decoding)
 
 
 VARIANTS = {

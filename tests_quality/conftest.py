@@ -24,11 +24,11 @@ Judge = Callable[[Requirement, str], Verdict]
 _verdicts: dict[tuple[str, str], Verdict] = {}
 
 
-class GateRed(AssertionError):
+class GateRedError(AssertionError):
     """A requirement is not met. Known misses are expected to raise this and nothing else."""
 
 
-class GateBroken(Exception):
+class GateBrokenError(Exception):
     """A requirement could not be judged: no known miss excuses that."""
 
 
@@ -57,7 +57,7 @@ def _gates(metrics: set[str], chosen: list[str]) -> Iterator[object]:
         for variant in chosen:
             name = f"{variant}-{requirement.name}"
             if variant in requirement.baseline:
-                known = pytest.mark.xfail(strict=True, raises=GateRed, reason=requirement.baseline[variant])
+                known = pytest.mark.xfail(strict=True, raises=GateRedError, reason=requirement.baseline[variant])
                 yield pytest.param(requirement, variant, id=name, marks=known)
             elif variant in requirement.variants:
                 yield pytest.param(requirement, variant, id=name)
@@ -101,11 +101,11 @@ def enforce(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
         case = f"{verdict.variant} and {verdict.requirement}"
         text = message(verdict, f'pytest tests_quality -k "{case}" --replay {os.path.relpath(log)}')
         if verdict.status == "ERROR":
-            raise GateBroken(text)
+            raise GateBrokenError(text)
         if verdict.status == "INCONCLUSIVE" and request.config.getoption("inconclusive") == "warn":
             warnings.warn(text, stacklevel=1)
         elif verdict.status != "PASS":
-            raise GateRed(text)
+            raise GateRedError(text)
 
     return enforce
 
@@ -114,4 +114,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The comparison table, when the gates of this process were judged."""
     if _verdicts:
         terminalreporter.section("variants compared")
-        terminalreporter.write_line(comparison(list(_verdicts.values()), terminalreporter.config.get_terminal_writer().fullwidth))
+        terminalreporter.write_line(
+            comparison(list(_verdicts.values()), terminalreporter.config.get_terminal_writer().fullwidth)
+        )

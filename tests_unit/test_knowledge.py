@@ -209,7 +209,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     ]
     lines = problems(tmp_path)
     assert len(lines) == len(expected)
-    for line, (name, message) in zip(lines, expected):
+    for line, (name, message) in zip(lines, expected, strict=True):
         assert re.fullmatch(re.escape(f"{tmp_path / name}: ") + message, line), line
 
 
@@ -494,5 +494,5 @@ def test_embedder_counter_ignores_cutting_padding_and_special_tokens(tmp_path: P
 
 def test_embedder_counter_names_a_bad_file(tmp_path: Path) -> None:
     """A missing or malformed tokenizer file is a ModelError that names the file."""
-    with pytest.raises(ModelError, match="none.json: is not a readable tokenizer"):
+    with pytest.raises(ModelError, match=r"none\.json: is not a readable tokenizer"):
         embedder_token_counter(tmp_path / "none.json")

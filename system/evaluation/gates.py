@@ -20,11 +20,7 @@ from system.errors import SettingsError
 from system.evaluation import statistics
 from system.evaluation.statistics import Interval, Method
 from system.records import Score, Status, Verdict
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib  # type: ignore[import-not-found, no-redef]  # installed where it is needed only
+from system.settings import read_toml
 
 Kind = Literal["rate", "mean", "zero"]
 WORST = 3  # cases shown with a verdict: enough to see a pattern, few enough to be read
@@ -157,12 +153,7 @@ def load_requirements(path: Path) -> tuple[Requirement, ...]:
     variants that are known to miss the requirement with the measured value, and for means scale, [lowest, highest].
     Raises SettingsError that lists every problem of the file, or says why it cannot be read.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}); give an existing TOML file") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path}: is not TOML ({error})") from error
+    document = read_toml(path)
     tables = document.pop("requirement", None)
     problems = [f"unknown key {key!r}; a gates file has [[requirement]] tables only" for key in document]
     if not (isinstance(tables, list) and tables and all(isinstance(table, dict) for table in tables)):

@@ -106,7 +106,7 @@ def cut_off(response: Response, official_text: str) -> Explanations:
     if closed.endswith((".", "!", "?", "…")) or (closed != last and not closed.endswith((" ", ",", ":", ";", "-"))):
         return ()
     words = _WORD.findall(last)
-    dangles = not last[-1].isalnum() and last[-1] not in "%°" or bool(words) and words[-1].lower() in _DANGLING
+    dangles = (not last[-1].isalnum() and last[-1] not in "%°") or (bool(words) and words[-1].lower() in _DANGLING)
     earlier = [line.strip() for line in text.splitlines()[:-1] if line.strip()]
     is_signed = bool(earlier) and _SIGN_OFF.fullmatch(earlier[-1]) is not None and len(words) <= 5
     if not dangles and (LIST_ITEM.match(last) or is_signed):

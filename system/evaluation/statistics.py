@@ -47,7 +47,7 @@ def rate_interval(
         raise ValueError(f"no rate has {successes} successes in {n} cases that count as {size}")
     rate = successes / n
     if method == "exact":
-        from scipy.special import betaincinv  # type: ignore[import-untyped]  # scipy ships no types
+        from scipy.special import betaincinv
 
         tail, hits, misses = (1 - _checked(level)) / 2, rate * size, (1 - rate) * size
         low = float(betaincinv(hits, misses + 1, tail)) if successes > 0 else 0.0
@@ -139,7 +139,7 @@ def mean_interval(
     if m < FEWEST_CLUSTERS:
         return Interval(bottom, top, level)
     from scipy.special import ndtr, stdtrit
-    from scipy.stats import bootstrap  # type: ignore[import-untyped]
+    from scipy.stats import bootstrap
 
     def ratio(drawn_totals: Any, drawn_sizes: Any, axis: int = -1) -> Any:
         return drawn_totals.sum(axis=axis) / drawn_sizes.sum(axis=axis)

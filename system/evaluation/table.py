@@ -17,7 +17,9 @@ def comparison(verdicts: Sequence[Verdict], width: int = 120) -> str:
 
     variants = list(dict.fromkeys(v.variant for v in verdicts))
     cells = {(v.requirement, v.variant): _cell(v) for v in verdicts}
-    table = Table(caption="! requirement missed   ? undecided   value (95 % interval), or cases breaking the rule / cases")
+    table = Table(
+        caption="! requirement missed   ? undecided   value (95 % interval), or cases breaking the rule / cases"
+    )
     table.add_column("requirement")
     for variant in variants:
         table.add_column(variant, justify="right")
