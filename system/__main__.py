@@ -63,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
     report = command("report", "measure retrieval and decision")
     report.add_argument("--split", choices=("dev", "test"), default="test", help="complaints (default: %(default)s)")
     report.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR")
+    show = command("show", "print a run log as Markdown, to read the answers side by side", knowledge=False)
+    show.add_argument("--run", type=Path, required=True, metavar="RUN.jsonl")
     command("check", "check the complaints, settings and templates", knowledge=True)
     command("models", "list the base models and prepare the embedded one", knowledge=False)
     knowledge = command("knowledge", "list the articles, or add some from Wikipedia")

@@ -27,10 +27,11 @@ from system.errors import SettingsError
 from system.generation import Completion, Generator, load_generator
 from system.guard import guard, whole_sentences, without_signature
 from system.knowledge import chunk_by_heading, embedder_token_counter, knowledge_hash
-from system.models import DEFAULT_MODEL, folder_hash, resolve_embedder, resolve_model
+from system.manners import RUDE_PATTERNS
+from system.models import DEFAULT_MODEL, file_sha256, folder_hash, resolve_embedder, resolve_model
 from system.prompts import TEMPLATES, load_template, render
 from system.records import Complaint, Decision, Finish, Hit, Identity, Passage, Prompt, Response
-from system.retrieval import Embedder, Index, Retriever, make_retriever
+from system.retrieval import Embed, Embedder, Index, Retriever, make_retriever
 from system.runlog import response_key
 from system.variants import Variant
 
@@ -58,7 +59,8 @@ class Assistant:
 
     base_model: str = DEFAULT_MODEL
     knowledge_base: Path = Path("knowledge_base")
-    _generators: dict[str | None, Generator] = field(default_factory=dict, repr=False)
+    embedder: Embed | None = None  # None: the embedded one
+    generators: dict[str | None, Generator] = field(default_factory=dict, repr=False)  # by adapter
 
     @cached_property
     def passages(self) -> tuple[Passage, ...]:
@@ -70,7 +72,7 @@ class Assistant:
     @cached_property
     def index(self) -> Index:
         """The searchable passages."""
-        return Index(self.passages, knowledge_hash(self.passages), Embedder())
+        return Index(self.passages, knowledge_hash(self.passages), self.embedder or Embedder())
 
     @cached_property
     def measure(self) -> Measure:
@@ -83,9 +85,9 @@ class Assistant:
 
     def generator(self, adapter: str | None = None) -> Generator:
         """The base model, with an adapter if one is named; loaded once each."""
-        if adapter not in self._generators:
-            self._generators[adapter] = load_generator(self.base_model, adapter)
-        return self._generators[adapter]
+        if adapter not in self.generators:
+            self.generators[adapter] = load_generator(self.base_model, adapter)
+        return self.generators[adapter]
 
     def identity(self, variant: Variant) -> Identity:
         """Names and hashes of what a variant's answers are made from; loads no model."""
@@ -93,7 +95,7 @@ class Assistant:
         return Identity(
             model=source.name,
             model_hash=source.sha256,
-            knowledge_base=knowledge_hash(self.passages),
+            knowledge_base=self.index.knowledge_hash,
             adapter=variant.adapter,
             adapter_hash=folder_hash(Path(variant.adapter)) if variant.adapter else None,
         )
@@ -101,23 +103,24 @@ class Assistant:
     def key(self, variant: Variant, complaint: Complaint) -> str:
         """Hash of every ingredient of the answer: equal keys, equal answers."""
         rules = load_rules() if variant.policy == "agent" else None
-        embedder = resolve_embedder().sha256
+        embedder = self.index.embed.sha256
         return response_key(
             (
                 complaint.text,
                 variant,
                 self.identity(variant),
-                (TEMPLATES / f"{variant.template}.toml").read_text(encoding="utf-8"),
+                [(TEMPLATES / f"{name}.toml").read_text(encoding="utf-8") for name in variant.templates],
                 embedder if variant.retriever else None,
                 (rules.sha256, load_calibration(rules, embedder)) if rules else None,
+                file_sha256(RUDE_PATTERNS) if variant.guard else None,
                 code_hash(),
             )
         )
 
     def decisions(self, texts: Sequence[str]) -> list[Decision]:
         """What the agent would do with each text, and why."""
-        rules = self.measure.rules
-        calibration = load_calibration(rules, resolve_embedder().sha256)
+        rules = load_rules()
+        calibration = load_calibration(rules, self.index.embed.sha256)  # refused before anything is embedded
         return [decide(signals, calibration, rules) for signals in self.measure.signals(texts)]
 
     def drafts(self, complaints: Sequence[Complaint], variant: Variant) -> list[Draft]:
@@ -141,13 +144,14 @@ class Assistant:
             "retrieval": (retrieved - began) / max(len(texts), 1),
             "decision": (decided - retrieved) / max(len(texts), 1),
         }
-        template = load_template(variant.template)
+        templates = {name: load_template(name) for name in variant.templates}
         drafts = []
         for complaint, found, decision in zip(complaints, hits, decisions, strict=True):
             used = found if decision.action == "RAG" else []
             prompt = None
             if decision.reply is None:
-                prompt = render(template, complaint.text, used, self.generator(variant.adapter))
+                name = variant.templates[-1 if decision.action == "DIRECT" else 0]
+                prompt = render(templates[name], complaint.text, used, self.generator(variant.adapter))
             kept = set(prompt.passages) if prompt else set()
             sources = (complaint.text, *(f"{hit.heading}\n{hit.text}" for hit in used if hit.passage in kept))
             key = self.key(variant, complaint)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,8 +24,12 @@ def ask(options: argparse.Namespace) -> int:
     from system.variants import find_variants
 
     text = check_text(_standard_input() if options.text == "-" else options.text)
-    (variant,) = find_variants(options.variant)
+    variant, *others = find_variants(options.variant)
+    if others:
+        raise InputError(f"--variant {options.variant!r}: ask takes one variant; use run for several")
+    _check_writable(options.log, "--log")
     assistant = Assistant(options.base_model, options.kb)
+    assistant.identity(variant)  # a wrong model or knowledge base is found before anything heavy is loaded
     (draft,) = assistant.drafts([Complaint(id="ask", text=text)], variant)
     printer = None if options.json else SentencePrinter(draft, sys.stdout)
     (response,) = assistant.answer([draft], printer)
@@ -46,6 +52,10 @@ def run(options: argparse.Namespace) -> int:
 
     variants = find_variants(options.variant)
     complaints = read_complaints(options.complaints, options.split)
+    if not complaints:
+        raise InputError(f"{options.complaints}: has no rows of the split {options.split!r}; drop --split")
+    _check_writable(options.out, "--out")
+    _check_writable(options.log, "--log")
     assistant = Assistant(options.base_model, options.kb)
     answer_into(options.out, options.log, assistant, complaints, variants)
     return 0
@@ -60,7 +70,7 @@ def answer_into(out: Path, log: Path, assistant: Any, complaints: Sequence[Compl
     done = read_usable(out)
     drafts: list[Any] = []
     for variant in variants:
-        missing = [c for c in complaints if assistant.key(variant, c) not in done]
+        missing = [c for c in complaints if (c.id, assistant.key(variant, c)) not in done]
         drafts += assistant.drafts(missing, variant) if missing else []
     with LineWriter(out) as writer, LineWriter(log) as decisions:
         for response in tqdm(assistant.answer(drafts), total=len(drafts), unit="answer", disable=not drafts):
@@ -91,6 +101,7 @@ def retrieve(options: argparse.Namespace) -> int:
     if options.top_k < 1:
         raise InputError(f"--top-k {options.top_k}: give a number from 1 on")
     queries = read_complaints(options.queries)
+    _check_writable(options.out, "--out")
     retriever = Assistant(knowledge_base=options.kb).retriever(options.retriever)
     found = retriever.search([query.text for query in queries], options.top_k)
     _write(
@@ -108,6 +119,7 @@ def decide(options: argparse.Namespace) -> int:
     from system.assistant import Assistant
 
     queries = read_complaints(options.queries)
+    _check_writable(options.out, "--out")
     decisions = Assistant(knowledge_base=options.kb).decisions([query.text for query in queries])
     _write(
         options.out,
@@ -140,6 +152,7 @@ def report(options: argparse.Namespace) -> int:
     from system.evaluation.deciding import decision_report
     from system.evaluation.ranking import ranking_report
 
+    _check_writable(options.out / "retrieval.md", "--out")
     assistant = Assistant(knowledge_base=options.kb)
     counts = Counter(passage.doc for passage in assistant.passages)
     complaints = [c for c in read_labelled(DATA / "complaints.jsonl", list(counts)) if c.split == options.split]
@@ -158,6 +171,15 @@ def report(options: argparse.Namespace) -> int:
         )
         path.write_text(text, encoding="utf-8")
         print(f"{path}\n\n{page}")
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print a run log as Markdown, the variants' answers side by side."""
+    from system.evaluation.reading import side_by_side
+    from system.runlog import read_run
+
+    print(side_by_side(read_run(options.run)))
     return 0
 
 
@@ -205,11 +227,26 @@ def knowledge(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check_writable(path: Path, option: str) -> None:
+    """Find out before the work whether its result can be written; creates nothing. Raises InputError."""
+    try:
+        place = next(p for p in (path, *path.parents) if p.exists())
+        wrong = errno.EISDIR if path.is_dir() else errno.ENOTDIR if place != path and not place.is_dir() else 0
+        wrong = wrong or (0 if os.access(place, os.W_OK) else errno.EACCES)
+    except OSError as error:  # a name too long, a loop of links
+        wrong = error.errno or errno.EINVAL
+    if wrong:
+        raise InputError(f"{path}: cannot be written ({os.strerror(wrong)}); give another {option}")
+
+
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write an output file as a whole: a reader never sees half of it."""
+    """Write an output file as a whole: a reader never sees half of it. Devices and pipes are written to directly."""
     lines = b"".join(encode(row) for row in rows)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_bytes(lines)
+            return
         temporary = path.with_name(path.name + ".part")
         temporary.write_bytes(lines)
         temporary.replace(path)

@@ -28,7 +28,7 @@ def check_text(text: str) -> str:
         raise TextError("the text is empty; write what the problem is")
     if len(text) > MAX_CHARACTERS:
         raise TextError(f"the text has {len(text):,} characters; shorten it to {MAX_CHARACTERS:,} or fewer")
-    control = sorted({c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") and c not in "\n\r\t"})
+    control = sorted({c for c in text if _is_not_text(c)})
     if control:
         raise TextError(f"the text holds the character U+{ord(control[0]):04X}, which is not text; remove it")
     letters = [c for c in text if c.isalpha()]
@@ -38,6 +38,14 @@ def check_text(text: str) -> str:
     if latin * 2 < len(letters):
         raise TextError("the text is mostly in another script than Latin; write it in English")
     return text
+
+
+def _is_not_text(character: str) -> bool:
+    """Control, surrogate, private and non-characters. Unassigned ones are newer emoji than this Python knows."""
+    kind = unicodedata.category(character)
+    return (kind in ("Cc", "Cs", "Co") and character not in "\n\r\t") or (
+        kind == "Cn" and (ord(character) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(character) <= 0xFDEF)
+    )
 
 
 def text_problems(complaint: Complaint) -> Iterator[str]:

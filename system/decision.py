@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +23,11 @@ from system.errors import SettingsError
 from system.records import Decision
 from system.retrieval import Index
 from system.sentences import split_sentences
-from system.settings import read_toml
+from system.settings import read_toml, require_keys
 
 DATA = Path("data")
 FEATURES = ("retrieval", "scope")
+_ORDINARY = ("inside", "outside", "near_miss")  # prototypes that call for no scripted reply
 SHORTEST_SENTENCE = 2  # words; shorter pieces resemble everything
 
 
@@ -75,29 +76,64 @@ class Signals:
 
 
 def load_rules(folder: Path = DATA) -> Rules:
-    """Read the decision settings. Raises SettingsError for anything missing, unknown or malformed."""
+    """Read the decision settings. Raises SettingsError that lists what is missing, unknown or malformed."""
     paths = [folder / name for name in ("decision.toml", "decision_prototypes.toml", "replies.toml")]
     settings, prototypes, replies = (read_toml(path) for path in paths)
-    try:
-        kinds = {**settings["escalate"], "manipulation": settings["manipulation"]}
-        rules = Rules(
-            prototypes={
-                **{name: tuple(prototypes[name]["messages"]) for name in ("inside", "outside", "near_miss")},
-                "manipulation": tuple(prototypes["manipulation"]["messages"]),
-                **{name: tuple(table["messages"]) for name, table in prototypes["escalate"].items()},
-            },
-            patterns={name: tuple(re.compile(p) for p in table["patterns"]) for name, table in kinds.items()},
-            reply_of={name: table["reply"] for name, table in kinds.items()},
-            replies=replies["replies"],
-            sha256=hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest(),
-        )
-    except (KeyError, TypeError, re.error) as error:
-        raise SettingsError(f"{folder}: decision settings are incomplete or malformed: {error}") from error
-    strays = sorted(set(rules.patterns) ^ (set(rules.prototypes) - {"inside", "outside", "near_miss"}))
-    strays += sorted(set(rules.reply_of.values()) - set(rules.replies))
-    if strays:
-        raise SettingsError(f"{folder}: these names are not in all decision files: {', '.join(strays)}")
-    return rules
+    problems = [f"{paths[0]}: {p}" for p in require_keys(settings, ("escalate", "manipulation"), dict)]
+    problems += [f"{paths[1]}: {p}" for p in require_keys(prototypes, (*_ORDINARY, "manipulation", "escalate"), dict)]
+    problems += [f"{paths[2]}: {p}" for p in require_keys(replies, ("replies",), dict)]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    kinds = {**settings["escalate"], "manipulation": settings["manipulation"]}
+    messages = {**{name: prototypes[name] for name in (*_ORDINARY, "manipulation")}, **prototypes["escalate"]}
+    texts: dict[str, str] = replies["replies"]
+    for name, table in kinds.items():
+        problems += _text_problems(f"{paths[0]}: {name}", table, ("reply", "patterns"))
+    for name, table in messages.items():
+        problems += _text_problems(f"{paths[1]}: {name}", table, ("messages",))
+    problems += _text_problems(f"{paths[2]}: replies", texts, {"clarify": None, **texts})
+    if problems:
+        raise SettingsError("\n".join(problems))
+    patterns: dict[str, tuple[re.Pattern[str], ...]] = {}
+    for name, table in kinds.items():
+        try:
+            patterns[name] = tuple(map(re.compile, table["patterns"]))
+        except re.error as error:
+            problems.append(f"{paths[0]}: {name}: {error.pattern!r} is not a regular expression: {error}")
+        if name not in messages:
+            problems.append(f"{paths[1]}: {name!r} is missing; {paths[0].name} has it")
+        if table["reply"] not in texts:
+            problems.append(
+                f"{paths[2]}: the reply {table['reply']!r} is missing; {name!r} in {paths[0].name} names it"
+            )
+    strays = [name for name in messages if name not in kinds and name not in _ORDINARY]
+    problems += [f"{paths[0]}: {name!r} is missing; {paths[1].name} has it" for name in strays]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Rules(
+        prototypes={name: tuple(table["messages"]) for name, table in messages.items()},
+        patterns=patterns,
+        reply_of={name: table["reply"] for name, table in kinds.items()},
+        replies=texts,
+        sha256=hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest(),
+    )
+
+
+def _text_problems(where: str, table: object, keys: Iterable[str]) -> list[str]:
+    """Problems with a table that must have these keys: a text each, or a list of texts where the name is a plural."""
+    if not isinstance(table, dict):
+        return [f"{where}: must be a table"]
+    keys = tuple(keys)
+    problems = [f"{where}: unknown key {key!r}" for key in table if key not in keys]
+    for key in keys:
+        if key not in table:
+            problems.append(f"{where}: key {key!r} is missing")
+            continue
+        plural = key in ("messages", "patterns")
+        values = table[key] if plural else [table[key]]
+        if not (isinstance(values, list) and values and all(isinstance(v, str) and v.strip() for v in values)):
+            problems.append(f"{where}: key {key!r} must be " + ("a list of texts" if plural else "a text"))
+    return problems
 
 
 def load_calibration(

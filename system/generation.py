@@ -8,6 +8,7 @@ Knows text and tokens; must not know variants, passages or complaints. torch is 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     import torch
 
 ENCODER_DECODER_BATCH = 32
+# Some models mark a turn with plain words, which no tokenizer knows as control tokens.
+TEMPLATE_MARKERS = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")
+PLAIN_MARKERS = ("Instruct:", "Output:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +105,19 @@ class TransformersGenerator:
             auto = (
                 transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
             )
-            model = auto.from_pretrained(source.location, dtype=dtype or compute_dtype())
-        except (OSError, ValueError, KeyError) as error:
-            why = str(error).strip().splitlines()[0]
-            raise ModelError(f"base model {source.name!r} cannot be loaded from {source.location}: {why}") from error
+            loaded: Any = auto.from_pretrained(
+                source.location, dtype=dtype or compute_dtype(), output_loading_info=True
+            )
+            model, info = loaded
+        except Exception as error:  # the readers of weights and tokenizers share no base class
+            raise ModelError(
+                f"base model {source.name!r} cannot be loaded from {source.location}: {_first_line(error)}"
+            ) from error
+        if missing := sorted(info["missing_keys"]):  # transformers would answer with random weights in their place
+            raise ModelError(
+                f"base model {source.name!r} lacks {len(missing)} weights in {source.location} "
+                f"({missing[0]} is the first); give a whole model that can write"
+            )
         if adapter:
             model = self._with_adapter(model, adapter)
             self.adapter_hash = folder_hash(Path(adapter))
@@ -130,10 +143,23 @@ class TransformersGenerator:
 
     def neutralise(self, text: str) -> str:
         """See Generator."""
-        for token in sorted(self._tokenizer.get_added_vocab(), key=len, reverse=True):
-            if len(token) > 1:
-                text = text.replace(token, f"{token[0]} {token[1:]}")
+        markers = {token for token in self._tokenizer.get_added_vocab() if len(token) > 1 and not token.isspace()}
+        if not self._encoder_decoder:
+            markers.update(TEMPLATE_MARKERS if self._tokenizer.chat_template else PLAIN_MARKERS)
+        for marker in sorted(markers, key=len, reverse=True):
+            text = text.replace(marker, f"{marker[0]} {marker[1:]}")
+        # A tokenizer may fold other characters into a control token, as NFKC does with full-width brackets.
+        while spans := self._control_spans(text):
+            for start, stop in reversed(spans):
+                middle = (start + stop + 1) // 2
+                text = f"{text[:middle]} {text[middle:]}" if stop - start > 1 else f"{text[:start]} {text[stop:]}"
         return text
+
+    def _control_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where the tokenizer reads control tokens in a text; the unknown token stands for anything and is none."""
+        control = set(self._tokenizer.all_special_ids) - {self._tokenizer.unk_token_id}
+        read = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return [span for token, span in zip(read.input_ids, read.offset_mapping, strict=True) if token in control]
 
     def count_tokens(self, text: str) -> int:
         """See Generator."""
@@ -214,4 +240,20 @@ class TransformersGenerator:
             raise ModelError(f"adapter {adapter!r} is not a PEFT folder (adapter_config.json is missing); train one")
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        try:
+            with warnings.catch_warnings():
+                # PEFT would go on with the base model's own behaviour where an adapter's weights are missing.
+                warnings.filterwarnings("error", message="Found missing adapter keys")
+                # PEFT asks transformers for a property by its old name.
+                warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+                return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        except Exception as error:  # PEFT, the Hub client and the readers of weights share no base class
+            raise ModelError(
+                f"adapter {adapter!r} does not fit the base model {self.source.name!r}: {_first_line(error)}"
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of an error's message, or its name if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

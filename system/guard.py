@@ -10,14 +10,16 @@ from collections.abc import Iterable
 
 from system.claims import unsupported
 from system.manners import rudeness, secret_requests
-from system.sentences import split_sentences
+from system.sentences import LIST_ITEM, sentence_spans, split_sentences
 
 _ENDS_WHOLE = re.compile(r"[.!?][\"')\]*_”’]*$")
 _BARE_MARKER = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s*$")
 _PLACEHOLDER = re.compile(r"\[[A-Z][^\]\n]{1,40}\]")
+_NAME = r"(?:\s*\n[^.!?:\n]{1,40}\.?){0,2}"  # and department; "Thanks!" may also open a last line that says something
 _SIGN_OFF = re.compile(
-    r"\s*^(?:(?:kind|best|warm|many) ?)?(?:regards|wishes|thanks|cheers|sincerely|yours \w+|love)"
-    r"[,!.]?[ \t]*(?:\n.*)?\Z",
+    r"\s*^(?:(?:(?:kind|best|warm|many) ?)?"
+    rf"(?:(?:regards|wishes|sincerely|yours \w+|love)[,!.]?|(?:thanks|cheers),?)[ \t]*{_NAME}"
+    r"|(?:many )?(?:thanks|cheers)[!.])\s*\Z",
     re.IGNORECASE | re.MULTILINE,
 )
 _ANNOUNCES = re.compile(r":\s*$")
@@ -29,7 +31,7 @@ def whole_sentences(text: str) -> str:
     A list item that the token limit cut off is dropped with its number, and so is a line that only announces it.
     """
     kept = split_sentences(text)
-    while kept and not _ENDS_WHOLE.search(kept[-1]):
+    while kept and (not _ENDS_WHOLE.search(kept[-1]) or _BARE_MARKER.match(kept[-1])):
         kept.pop()
     return _cut_after(text, kept)
 
@@ -49,21 +51,32 @@ def guard(text: str, sources: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     taken out too when nothing that it announced is left.
     """
     known = tuple(sources)
-    sentences = split_sentences(text)
+    spans = sentence_spans(text)
+    sentences = [text[start:end] for start, end in spans]
+    gaps = [text[end:start] for (_, end), (start, _) in zip([(0, 0), *spans], spans, strict=False)]  # before each
     bad = [_is_unseemly(sentence) or bool(unsupported(sentence, known)) for sentence in sentences]
     for n in range(len(sentences) - 1, -1, -1):
-        announces_nothing = _ANNOUNCES.search(sentences[n]) and all(bad[n + 1 : n + 2] or [True])
+        announces_nothing = _ANNOUNCES.search(sentences[n]) and all(bad[n + 1 : _end_of_announced(n, sentences, gaps)])
         bad[n] = bad[n] or bool(announces_nothing) or bool(_BARE_MARKER.match(sentences[n]))
-    if not any(bad):
-        return text, ()
-    rest, position = "", 0
-    for sentence, drop in zip(sentences, bad, strict=True):
-        start = text.index(sentence, position)
-        if not drop:
-            rest += text[position:start] + sentence
-        position = start + len(sentence)
+    rest, gap = "", ""
+    for n, sentence in enumerate(sentences):
+        gap = max(gap, gaps[n], key=lambda g: (g.count("\n"), len(g)))
+        if not bad[n]:
+            if n and bad[n - 1] and "\n" in gap and not LIST_ITEM.match(sentence):
+                gap = "\n\n"  # what is left of a list item or paragraph does not join the one before it
+            rest += gap + sentence
+            gap = ""
     removed = tuple(s for s, drop in zip(sentences, bad, strict=True) if drop)
     return re.sub(r"\n{3,}", "\n\n", rest).strip(), removed
+
+
+def _end_of_announced(n: int, sentences: list[str], gaps: list[str]) -> int:
+    """Where what sentence ``n`` announces with its colon ends: after the list that follows, or the next sentence."""
+    end = n + 2
+    if end <= len(sentences) and LIST_ITEM.match(sentences[n + 1]):
+        while end < len(sentences) and (LIST_ITEM.match(sentences[end]) or "\n" not in gaps[end]):
+            end += 1
+    return end
 
 
 def _is_unseemly(sentence: str) -> bool:

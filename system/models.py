@@ -15,6 +15,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from system.errors import ModelError
 
@@ -53,7 +54,7 @@ def resolve_model(name: str) -> ModelSource:
     """Find a base model by name. Raises ModelError, naming what may be given instead."""
     if name.startswith(OPENAI_PREFIX):
         model, at, url = name.removeprefix(OPENAI_PREFIX).partition("@")
-        if not (model and at and url.startswith(("http://", "https://"))):
+        if not (model and at and _is_web_address(url)):
             raise ModelError(f"base model {name!r}: write openai:MODEL@BASE_URL with an http or https address")
         return ModelSource(name, f"{model}@{url.rstrip('/')}", "server")
     if name == DEFAULT_MODEL:
@@ -112,6 +113,15 @@ def write_atomically(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(temporary, path)
+
+
+def _is_web_address(url: str) -> bool:
+    """Whether a text is an http or https address with a host and, if it has a port, a possible one."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
+    except ValueError:
+        return False
 
 
 def _package_file(package: str, file: str, install: str) -> Path:

@@ -60,6 +60,11 @@ def load_template(name: str, folder: Path = TEMPLATES) -> Template:
             continue
         problems += [f"{part}: unknown variable {v!r}" for v in sorted(used - wanted)]
         problems += [f"{part}: variable {v!r} is missing" for v in sorted(wanted - used)]
+        if used == wanted:
+            try:  # an attribute that no text has, or a file to include, shows only in use
+                _environment.from_string(raw[part]).render(dict.fromkeys(wanted, "text"))
+            except (jinja2.TemplateError, TypeError) as error:
+                problems.append(f"{part}: {error}")
     if problems:
         raise TemplateError(f"{path}: " + "; ".join(problems))
     return Template(name, **{key: raw[key].strip() for key in ("description", *_PARTS)})

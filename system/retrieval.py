@@ -17,7 +17,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from system.errors import SettingsError
+from system.errors import KnowledgeBaseError, SettingsError
 from system.models import cache_folder, resolve_embedder
 from system.records import Hit, Passage
 
@@ -40,11 +40,25 @@ class Retriever(Protocol):
         ...
 
 
+class Embed(Protocol):
+    """Turns texts into unit vectors, shape (texts, width)."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the model; vectors are saved under it and never served to another model."""
+        ...
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """The vectors of the texts, in their order."""
+        ...
+
+
 class Embedder:
     """all-MiniLM-L6-v2 or another sentence-transformers model, loaded at its first use."""
 
     def __init__(self, name: str | None = None):
         self.source = resolve_embedder(name)
+        self.sha256 = self.source.sha256
 
     @cached_property
     def _model(self) -> Callable[..., np.ndarray]:
@@ -62,7 +76,8 @@ class Embedder:
 def words(text: str) -> list[str]:
     """Lower-case words and numbers without stop words, plural and possessive endings cut."""
     tokens = re.findall(r"[a-z0-9]+(?:'[a-z]+)?", text.lower().replace("\u2019", "'"))
-    return [re.sub(r"(?:'s|(?<=[a-z]{3})(?<!s)s)$", "", t) for t in tokens if t not in STOPWORDS]
+    stems = (re.sub(r"(?:'s|(?<=[a-z]{3})(?<!s)s)$", "", t) for t in tokens if t not in STOPWORDS)
+    return [stem for stem in stems if stem not in STOPWORDS]  # "what's" is one only now
 
 
 def indexed_text(passage: Passage) -> str:
@@ -73,9 +88,7 @@ def indexed_text(passage: Passage) -> str:
 class Index:
     """Passages with their BM25 statistics and embeddings; embeddings are read from the cache or made on first use."""
 
-    def __init__(
-        self, passages: Sequence[Passage], knowledge_hash: str, embedder: Callable[[Sequence[str]], np.ndarray]
-    ):
+    def __init__(self, passages: Sequence[Passage], knowledge_hash: str, embedder: Embed):
         self.passages = tuple(passages)
         self.knowledge_hash = knowledge_hash
         self.embed = embedder
@@ -84,15 +97,17 @@ class Index:
     def _bm25(self):  # type: ignore[no-untyped-def]  # rank_bm25 has no types
         from rank_bm25 import BM25Okapi
 
-        return BM25Okapi([words(indexed_text(p)) for p in self.passages])
+        corpus = [words(indexed_text(p)) for p in self.passages]
+        if not any(corpus):
+            raise KnowledgeBaseError(
+                "the articles hold no English word to search for; add some, or use --retriever dense"
+            )
+        return BM25Okapi(corpus)
 
     @cached_property
     def embeddings(self) -> np.ndarray:
         """Unit vectors, shape (passages, width)."""
-        maker = self.embed.source.sha256 if isinstance(self.embed, Embedder) else None
-        if maker is None:
-            return self.embed([indexed_text(p) for p in self.passages])
-        key = hashlib.sha256(f"{self.knowledge_hash} {maker}".encode()).hexdigest()
+        key = hashlib.sha256(f"{self.knowledge_hash} {self.embed.sha256}".encode()).hexdigest()
         path = cache_folder() / "index" / f"{key}.npy"
         if path.exists():
             return cast(np.ndarray, np.load(path))
@@ -158,11 +173,10 @@ class HybridRetriever:
 
     def search(self, texts: Sequence[str], k: int) -> list[list[Hit]]:
         """See Retriever; the score is the fused one, at most 2 / 61."""
-        fused = sum(
-            1.0 / (RRF_CONSTANT + 1 + np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable"))
-            for scores in (self._index.lexical_scores(texts), self._index.dense_scores(texts))
-        )
-        return self._index.hits(np.asarray(fused), k)
+        lexical, dense = self._index.lexical_scores(texts), self._index.dense_scores(texts)
+        # A passage that shares no word with the text was not found by BM25; its rank there is its place in the folder.
+        fused = np.where(lexical > 0, _reciprocal_ranks(lexical), 0.0) + _reciprocal_ranks(dense)
+        return self._index.hits(fused, k)
 
 
 def make_retriever(name: str, index: Index) -> Retriever:
@@ -175,6 +189,12 @@ def make_retriever(name: str, index: Index) -> Retriever:
     if name not in kinds:
         raise SettingsError(f"retriever {name!r} is unknown; choose one of {', '.join(kinds)}")
     return kinds[name](index)
+
+
+def _reciprocal_ranks(scores: np.ndarray) -> np.ndarray:
+    """1 / (60 + rank) of every score in its row, the highest of rank 1."""
+    ranks = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
+    return cast(np.ndarray, 1.0 / (RRF_CONSTANT + 1 + ranks))
 
 
 def _hit(passage: Passage, score: float) -> Hit:

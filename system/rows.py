@@ -5,6 +5,7 @@ Knows files and records, not what a row is used for.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
@@ -16,6 +17,9 @@ import msgspec
 from system.errors import InputError, RowsError
 
 T = TypeVar("T")
+# What msgspec raises for a line that is no record; the last for one nested deeper than the interpreter's stack.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Windows editors put it at the head of UTF-8 files
 _encoder = msgspec.json.Encoder()
 
 
@@ -25,7 +29,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give an existing JSON-lines file") from error
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    for number, line in enumerate(content.removeprefix(_BYTE_ORDER_MARK).split(b"\n"), start=1):
         if line.strip():
             yield number, line
 
@@ -50,7 +54,7 @@ def read_rows(path: Path, kind: type[T], check: Callable[[T], Iterable[str]] = l
                 continue
             problems += [f"{where}: unknown key {key!r}; known are {sorted(known)}" for key in sorted(set(raw) - known)]
             row = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             problems.append(f"{where}: {error}")
             continue
         identifier: str = row.id  # type: ignore[attr-defined]
@@ -74,22 +78,49 @@ def encode(record: Any) -> bytes:
 
 
 class LineWriter:
-    """Appends records to a file so that every line is whole, also after a kill.
+    """Appends records to a file so that every line is whole, also after a kill and with several writers.
 
-    Each record is one ``write`` of one line to a descriptor opened for appending. A torn last line, which only a
-    power cut can leave, is closed with a newline on opening so that the next record starts a line of its own.
+    Each record is one ``write`` of one line to a descriptor opened for appending, under a lock that dies with its
+    process. A kill in the middle of that leaves a torn last line, as does a full disk; the next writer takes it away,
+    or closes it with a newline if only that is missing, so that its own record starts a line.
     """
 
     def __init__(self, path: Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        size = os.fstat(self._descriptor).st_size
-        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
-            os.write(self._descriptor, b"\n")
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise self._cannot(error.strerror) from error
 
     def write(self, record: Any) -> None:
-        """Append one record."""
-        os.write(self._descriptor, encode(record))
+        """Append one record. Raises InputError if the file system does not take it."""
+        line = encode(record)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            self._mend()
+            if os.write(self._descriptor, line) < len(line):
+                raise self._cannot("no space left for a whole line")
+        except OSError as error:
+            raise self._cannot(error.strerror) from error
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def _mend(self) -> None:
+        """Make the file end in a whole line."""
+        size = os.fstat(self._descriptor).st_size
+        if not size or os.pread(self._descriptor, 1, size - 1) == b"\n":
+            return
+        last = self._path.read_bytes().rpartition(b"\n")[2]
+        try:
+            msgspec.json.decode(last)
+        except UNREADABLE:
+            os.ftruncate(self._descriptor, size - len(last))
+        else:
+            os.write(self._descriptor, b"\n")
+
+    def _cannot(self, why: str | None) -> InputError:
+        return InputError(f"{self._path}: cannot be written ({why}); give another file or make room")
 
     def close(self) -> None:
         """Close the file."""

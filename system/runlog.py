@@ -13,7 +13,7 @@ import msgspec
 
 from system.errors import RowsError
 from system.records import Response
-from system.rows import read_lines
+from system.rows import UNREADABLE, read_lines
 
 _decoder = msgspec.json.Decoder(Response)
 
@@ -25,7 +25,7 @@ def read_run(path: Path) -> list[Response]:
     for number, line in read_lines(path):
         try:
             response = _decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             problems.append(f"{path}:{number}: is not a response of this version: {error}; delete the line or the file")
             continue
         responses[response.variant, response.id] = response
@@ -34,18 +34,21 @@ def read_run(path: Path) -> list[Response]:
     return list(responses.values())
 
 
-def read_usable(path: Path) -> dict[str, Response]:
-    """The responses of a log by key, for resuming: a torn or foreign line is answered anew rather than an error."""
-    usable: dict[str, Response] = {}
+def read_usable(path: Path) -> dict[tuple[str, str], Response]:
+    """The responses of a log by (complaint id, key), for resuming; a torn or foreign line is answered anew.
+
+    Only the last line of a variant and complaint is usable, and only if it is no error, because that is the line
+    that ``read_run`` will take.
+    """
+    last: dict[tuple[str, str], Response] = {}
     if path.exists():
         for _, line in read_lines(path):
             try:
                 response = _decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 continue
-            if response.error is None:
-                usable[response.key] = response
-    return usable
+            last[response.variant, response.id] = response
+    return {(response.id, response.key): response for response in last.values() if response.error is None}
 
 
 def response_key(ingredients: Iterable[object]) -> str:

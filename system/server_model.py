@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import httpx
 
+from system.errors import SettingsError
 from system.generation import Completion
 from system.models import ModelSource
 from system.records import Decoding
@@ -22,6 +23,10 @@ CONCURRENCY = 8
 TIMEOUT_SECONDS = 120.0
 RETRIES = 3
 RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+CONTROL_MARKERS = (
+    *("<|", "|>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"),
+    *("<s>", "</s>", "<start_of_turn>", "<end_of_turn>"),
+)
 
 
 class ServerGenerator:
@@ -41,7 +46,9 @@ class ServerGenerator:
 
     def neutralise(self, text: str) -> str:
         """Break up the control tokens of the common chat formats; the server's tokenizer is out of reach."""
-        return text.replace("<|", "< |").replace("|>", "| >").replace("[INST]", "[ INST ]").replace("</s>", "< /s>")
+        for marker in CONTROL_MARKERS:
+            text = text.replace(marker, f"{marker[0]} {marker[1:]}")
+        return text
 
     def count_tokens(self, text: str) -> int:
         """An estimate: English has about four characters a token in the usual vocabularies."""
@@ -51,7 +58,9 @@ class ServerGenerator:
         self, prompts: Sequence[str], decoding: Decoding, on_text: Callable[[int, str], None] | None = None
     ) -> Iterator[tuple[int, Completion]]:
         """Ask the server, several requests at a time; yield (position, completion) as each arrives."""
-        key = os.environ.get("OPENAI_API_KEY")
+        key = os.environ.get("OPENAI_API_KEY", "").strip()
+        if not (key.isascii() and key.isprintable()):  # httpx would quote the key in its error
+            raise SettingsError("OPENAI_API_KEY holds a character that no HTTP header can carry; set it anew")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         began = time.perf_counter()
         with (
@@ -83,7 +92,7 @@ class ServerGenerator:
             except httpx.TimeoutException:
                 error = f"TimeOut: no answer within {TIMEOUT_SECONDS:.0f} s"
                 continue
-            except httpx.HTTPError as problem:
+            except (httpx.HTTPError, httpx.InvalidURL) as problem:
                 error = f"ConnectionFailed: {problem}"
                 continue
             if reply.status_code in RETRY_STATUS:
@@ -101,9 +110,9 @@ def _parse(reply: httpx.Response) -> tuple[str, int, bool, str | None]:
         data = reply.json()
         choice = data["choices"][0]
         text = choice["message"]["content"]
-        if not isinstance(text, str):
+        tokens = (data.get("usage") or {}).get("completion_tokens") or 0
+        if not (isinstance(text, str) and isinstance(tokens, int)):
             raise TypeError
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         return "", 0, False, "MalformedReply: not a chat completion"
-    tokens = (data.get("usage") or {}).get("completion_tokens", 0)
     return text, tokens, choice.get("finish_reason") == "stop", None

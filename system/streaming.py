@@ -5,10 +5,11 @@ Text that the guard would take back is never shown, so what was streamed is alwa
 
 from __future__ import annotations
 
+import re
 from typing import TextIO
 
 from system.assistant import Draft
-from system.guard import guard, whole_sentences
+from system.guard import guard, whole_sentences, without_signature
 from system.records import Response
 
 
@@ -22,6 +23,10 @@ class SentencePrinter:
 
     def __call__(self, _: Draft, text: str) -> None:
         """Show what has become certain since the last call."""
+        # The last word may still grow: "8 a.m. M" ends a sentence, "8 a.m. Monday" does not.
+        text = re.sub(r"\S+\Z", "", text)
+        if self._draft.variant.guard:
+            text = without_signature(text)
         whole = whole_sentences(text)
         # The last whole sentence may still grow ("No." may become "No. 5"); it is shown when another follows.
         settled = whole if len(whole) < len(text.strip()) else ""

@@ -17,16 +17,22 @@ class Variant:
     """How complaints are answered.
 
     ``policy``: never retrieve, always retrieve, or let the decision stage choose per complaint. ``guard``: take out
-    sentences that state a price, deadline, phone number or link which neither the customer nor the context gave.
+    sentences that no agent could stand by; see ``system.guard``.
     """
 
     name: str
     template: str
     policy: Literal["never", "always", "agent"]
+    direct_template: str | None = None  # of an agent's DIRECT answers, if they differ
     retriever: str | None = None
     guard: bool = False
     adapter: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The template of answers to complaints, then that of direct answers if it is another."""
+        return (self.template, self.direct_template) if self.direct_template else (self.template,)
 
 
 VARIANTS = {
@@ -36,7 +42,14 @@ VARIANTS = {
         Variant(name="prompt-structured", template="structured", policy="never"),
         Variant(name="prompt-friendly", template="friendly", policy="never"),
         Variant(name="rag", template="empathetic", policy="always", retriever="dense"),
-        Variant(name="agent-rag", template="empathetic", policy="agent", retriever="dense", guard=True),
+        Variant(
+            name="agent-rag",
+            template="empathetic",
+            direct_template="chat",
+            policy="agent",
+            retriever="dense",
+            guard=True,
+        ),
     )
 }
 

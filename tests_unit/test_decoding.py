@@ -19,7 +19,7 @@ from system.decoding import GROWTH, PREFILL_TOKENS, BatchDecoder, Finished
 
 VOCABULARY = 96
 LONG = 2 * GROWTH + 22  # the cache is laid out anew at least twice
-LENGTHS = [1, 60, 7, 33, 2, 19, 1, 48]
+LENGTHS = [1, 60, 7, 33, 2, 19]
 SIZES = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
@@ -35,6 +35,7 @@ CONFIGS = {
     "llama-wide-heads": lambda: LlamaConfig(**SIZES, num_key_value_heads=2, head_dim=16),
     "mistral": lambda: MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=None),
     "phi": lambda: PhiConfig(**SIZES),
+    "phi-negative": lambda: PhiConfig(**SIZES),
 }
 
 
@@ -82,6 +83,8 @@ def tiny(name: str) -> Tiny:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    if name == "phi-negative":
+        torch.nn.init.constant_(model.lm_head.bias, -100)  # no score is above zero
     return Tiny(model, copy.deepcopy(model))
 
 
@@ -107,11 +110,18 @@ def expected(index: int, reference: list[int], limit: int, end: Sequence[int]) -
 
 
 @pytest.mark.parametrize("rows", [1, 3, 64])
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["llama", "mistral", "phi"])
 def test_batched_equals_one_at_a_time(name: str, rows: int) -> None:
     """Whatever the number of rows, each sequence is token for token what transformers makes of it alone."""
     found = decode(name, texts(LENGTHS), LONG, rows)
     assert found == [expected(i, tokens, LONG, ()) for i, tokens in enumerate(long_references(name))]
+
+
+@pytest.mark.parametrize("name", ["llama-one-key-head", "llama-wide-heads"])
+def test_layouts_of_heads(name: str) -> None:
+    """One key head for all queries, and heads that do not divide the hidden size, are attended to as well."""
+    for done in decode(name, texts(LENGTHS), 20, 3):
+        assert list(done.tokens) == tiny(name).reference(texts(LENGTHS)[done.index], 20)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 64])
@@ -169,8 +179,8 @@ def test_many_prompts_in_several_prefill_passes() -> None:
         assert done == expected(done.index, reference, 12, end)
 
 
-@pytest.mark.parametrize("name", ["llama", "phi"])
-@pytest.mark.parametrize("penalty", [1.0, 1.3, 8.0, 0.7])
+@pytest.mark.parametrize("name", ["llama", "phi", "phi-negative"])
+@pytest.mark.parametrize("penalty", [1.0, 1.03, 1.3, 8.0, 0.7])
 def test_repetition_penalty_by_a_plain_loop(name: str, penalty: float) -> None:
     """Scores of tokens generated so far are divided by the penalty if positive, else multiplied; the prompt's not."""
     prompts, original = texts([4, 21, 1, 9]), tiny(name).original

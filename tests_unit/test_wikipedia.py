@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from system.errors import KnowledgeBaseError, SettingsError
-from system.knowledge import load_articles
+from system.articles import load_articles
 from system.wikipedia import ATTEMPTS, LONGEST_PAUSE, add_articles, clean, stem_of
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])

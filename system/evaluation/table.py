@@ -26,7 +26,7 @@ def comparison(verdicts: Sequence[Verdict], width: int = 120) -> str:
     for requirement in dict.fromkeys(v.requirement for v in verdicts):
         table.add_row(requirement, *(cells.get((requirement, variant), "") for variant in variants))
     out = io.StringIO()
-    Console(file=out, width=max(width, 100), color_system=None).print(table)
+    Console(file=out, width=max(width, 100, 20 * (len(variants) + 1)), color_system=None).print(table)
     return out.getvalue()
 
 
@@ -34,5 +34,7 @@ def _cell(verdict: Verdict) -> str:
     if verdict.value is None:
         return "ERROR"
     if verdict.low is None or verdict.high is None:
+        if verdict.threshold:  # zero tolerance has threshold 0: this is a mean of too few clusters
+            return f"{verdict.value:.3f} (no interval){_MARK[verdict.status]}"
         return f"{verdict.value:.0f}/{verdict.n}{_MARK[verdict.status]}"
     return f"{verdict.value:.3f} ({verdict.low:.3f}-{verdict.high:.3f}){_MARK[verdict.status]}"

@@ -1,0 +1,81 @@
+"""The comparison table: every verdict stands in it, and what is not met is marked."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from system.evaluation.table import comparison
+from system.records import Status, Verdict
+from system.variants import VARIANTS
+
+
+def verdict(requirement: str, variant: str, status: Status = "PASS", **changes: object) -> Verdict:
+    """A verdict on a rate."""
+    fields = {"threshold": 0.7, "value": 0.8125, "low": 0.7514, "high": 0.8617, "n": 156, **changes}
+    return Verdict(requirement=requirement, variant=variant, status=status, **fields)  # type: ignore[arg-type]
+
+
+def cells(table: str, requirement: str) -> list[str]:
+    """The cells of a requirement's row."""
+    (row,) = [line for line in table.splitlines() if requirement in line]
+    return [cell.strip() for cell in row.strip("│┃| ").split("│")][1:]
+
+
+@pytest.mark.parametrize(
+    ("status", "changes", "cell"),
+    [
+        ("PASS", {}, "0.812 (0.751-0.862)"),
+        ("FAIL", {}, "0.812 (0.751-0.862) !"),
+        ("INCONCLUSIVE", {}, "0.812 (0.751-0.862) ?"),
+        ("ERROR", {"value": None, "low": None, "high": None}, "ERROR"),
+        ("PASS", {"threshold": 0.0, "value": 0.0, "low": None, "high": None}, "0/156"),
+        ("FAIL", {"threshold": 0.0, "value": 33.0, "low": None, "high": None}, "33/156 !"),
+        # A mean whose clusters are too few for an interval is no count of cases.
+        ("INCONCLUSIVE", {"threshold": 3.0, "value": 4.25, "low": None, "high": None, "n": 4}, "4.250 (no interval) ?"),
+    ],
+)
+def test_a_cell_says_value_and_status(status: Status, changes: dict[str, object], cell: str) -> None:
+    """A rate or mean shows its interval, a zero-tolerance rule its cases; FAIL, INCONCLUSIVE and ERROR are marked."""
+    assert cells(comparison([verdict("quality", "rag", status, **changes)]), "quality") == [cell]
+
+
+def test_every_verdict_has_its_place() -> None:
+    """Requirements and variants stand there once each, in the order of their first verdict; gaps stay empty."""
+    verdicts = [
+        verdict("second", "rag"),
+        verdict("first", "agent-rag", "FAIL"),
+        verdict("second", "agent-rag", "INCONCLUSIVE"),
+    ]
+    table = comparison(verdicts)
+    for name in ("first", "second"):
+        assert len(re.findall(rf"\b{name}\b", table)) == 1
+    head = next(line for line in table.splitlines() if "requirement" in line)
+    assert re.findall(r"[\w-]*rag", head) == ["rag", "agent-rag"]
+    assert table.index("second") < table.index("first")
+    assert cells(table, "second") == ["0.812 (0.751-0.862)", "0.812 (0.751-0.862) ?"]
+    assert cells(table, "first") == ["", "0.812 (0.751-0.862) !"]
+
+
+@pytest.mark.parametrize("width", [0, 80, 120, 200])
+def test_all_variants_fit(width: int) -> None:
+    """With all variants on a narrow terminal no figure and no mark is cut off."""
+    verdicts = [verdict("decision-accuracy", name, "INCONCLUSIVE") for name in VARIANTS]
+    table = comparison(verdicts, width)
+    assert "…" not in table
+    for part in ("0.812", "(0.751-0.862)"):
+        assert table.count(part) == len(VARIANTS)
+    assert table.count("?") == len(VARIANTS) + 1  # and once in the legend
+
+
+def test_the_marks_are_explained() -> None:
+    """The table says itself what its marks mean."""
+    table = " ".join(comparison([verdict("quality", "rag")]).split())
+    assert "! requirement missed" in table
+    assert "? undecided" in table
+
+
+def test_no_verdicts() -> None:
+    """An empty run gives an empty table rather than an error."""
+    assert "requirement" in comparison([])
