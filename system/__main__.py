@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--kb", type=Path, default=Path("knowledge_base"), metavar="DIR", help="folder of articles"
             )
+            sub.add_argument(
+                "--chunker", choices=("heading", "semantic"), default="heading", help="how articles are cut"
+            )
         return sub
 
     ask = command("ask", "answer one complaint", model=True)

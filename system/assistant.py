@@ -19,14 +19,14 @@ from datetime import datetime, timezone
 from functools import cached_property, lru_cache
 from pathlib import Path
 from time import perf_counter
-from typing import cast
+from typing import Literal, cast
 
 from system.articles import load_articles
 from system.decision import Measure, decide, load_calibration, load_rules
 from system.errors import SettingsError
 from system.generation import Completion, Generator, load_generator
 from system.guard import guard, whole_sentences, without_signature
-from system.knowledge import chunk_by_heading, embedder_token_counter, knowledge_hash
+from system.knowledge import chunk_by_heading, chunk_semantically, embedder_token_counter, knowledge_hash
 from system.manners import RUDE_PATTERNS
 from system.models import DEFAULT_MODEL, file_sha256, folder_hash, resolve_embedder, resolve_model
 from system.prompts import TEMPLATES, load_template, render
@@ -59,20 +59,28 @@ class Assistant:
 
     base_model: str = DEFAULT_MODEL
     knowledge_base: Path = Path("knowledge_base")
+    chunker: Literal["heading", "semantic"] = "heading"
     embedder: Embed | None = None  # None: the embedded one
     generators: dict[str | None, Generator] = field(default_factory=dict, repr=False)  # by adapter
 
     @cached_property
     def passages(self) -> tuple[Passage, ...]:
-        """The knowledge base in passages, by heading."""
-        tokenizer = Path(resolve_embedder().location) / "tokenizer.json"
-        count = embedder_token_counter(tokenizer)
-        return tuple(p for article in load_articles(self.knowledge_base) for p in chunk_by_heading(article, count))
+        """The knowledge base in passages, cut by heading or by meaning."""
+        count = embedder_token_counter(Path(resolve_embedder().location) / "tokenizer.json")
+        articles = load_articles(self.knowledge_base)
+        if self.chunker == "semantic":
+            return tuple(p for article in articles for p in chunk_semantically(article, count, self.embed))
+        return tuple(p for article in articles for p in chunk_by_heading(article, count))
+
+    @cached_property
+    def embed(self) -> Embed:
+        """The embedder, shared by index, chunker and decision."""
+        return self.embedder or Embedder()
 
     @cached_property
     def index(self) -> Index:
         """The searchable passages."""
-        return Index(self.passages, knowledge_hash(self.passages), self.embedder or Embedder())
+        return Index(self.passages, knowledge_hash(self.passages), self.embed)
 
     @cached_property
     def measure(self) -> Measure:

@@ -122,7 +122,7 @@ _PHONE = _compile(
     rf"|\b{_said}:?(?: [a-z']{{1,15}}){{0,5}}?:? \(?(?P<said>\d{{2,5}}(?:[- .]\d{{2,6}}){{1,4}}|\d{{7,13}})"
     rf"{_no_more}"
     rf"|\b(?:call|dial|ring|phone|text|sms|press)(?: us)?(?: (?:on|at)| \w{{1,15}} to|(?: [a-z']{{1,15}}){{1,5}}? "
-    rf"(?:on|at|number))?:? \(?(?P<code>[*#]?\d{{3,6}}#?)(?!\w|[-.,:/]\w| ?{_measure}\b| (?:{_things})\b)"
+    rf"(?:on|at|number))?:? \(?(?P<code>[*#]?\d{{3,6}}#?)(?!\w|\) ?\d|[-.,:/]\w| ?{_measure}\b| (?:{_things})\b)"
 )
 _KEYPAD = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
 _OTHER_NUMBER = _compile(r"\b(?:account|order|reference|ticket|case|serial|invoice|customer|confirmation|tracking)\b")

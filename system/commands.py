@@ -19,7 +19,6 @@ from system.rows import LineWriter, encode
 
 def ask(options: argparse.Namespace) -> int:
     """Answer one complaint; sentences appear as they are finished and checked."""
-    from system.assistant import Assistant
     from system.streaming import SentencePrinter
     from system.variants import find_variants
 
@@ -28,7 +27,7 @@ def ask(options: argparse.Namespace) -> int:
     if others:
         raise InputError(f"--variant {options.variant!r}: ask takes one variant; use run for several")
     _check_writable(options.log, "--log")
-    assistant = Assistant(options.base_model, options.kb)
+    assistant = _assistant(options)
     assistant.identity(variant)  # a wrong model or knowledge base is found before anything heavy is loaded
     (draft,) = assistant.drafts([Complaint(id="ask", text=text)], variant)
     printer = None if options.json else SentencePrinter(draft, sys.stdout)
@@ -47,7 +46,6 @@ def ask(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Answer a file of complaints with one or more variants into a run log."""
-    from system.assistant import Assistant
     from system.variants import find_variants
 
     variants = find_variants(options.variant)
@@ -56,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"{options.complaints}: has no rows of the split {options.split!r}; drop --split")
     _check_writable(options.out, "--out")
     _check_writable(options.log, "--log")
-    assistant = Assistant(options.base_model, options.kb)
+    assistant = _assistant(options)
     answer_into(options.out, options.log, assistant, complaints, variants)
     return 0
 
@@ -96,13 +94,11 @@ def decision_line(response: Response) -> dict[str, Any]:
 
 def retrieve(options: argparse.Namespace) -> int:
     """Write the passages found for each query."""
-    from system.assistant import Assistant
-
     if options.top_k < 1:
         raise InputError(f"--top-k {options.top_k}: give a number from 1 on")
     queries = read_complaints(options.queries)
     _check_writable(options.out, "--out")
-    retriever = Assistant(knowledge_base=options.kb).retriever(options.retriever)
+    retriever = _assistant(options).retriever(options.retriever)
     found = retriever.search([query.text for query in queries], options.top_k)
     _write(
         options.out,
@@ -116,11 +112,9 @@ def retrieve(options: argparse.Namespace) -> int:
 
 def decide(options: argparse.Namespace) -> int:
     """Write the decision for each query."""
-    from system.assistant import Assistant
-
     queries = read_complaints(options.queries)
     _check_writable(options.out, "--out")
-    decisions = Assistant(knowledge_base=options.kb).decisions([query.text for query in queries])
+    decisions = _assistant(options).decisions([query.text for query in queries])
     _write(
         options.out,
         (
@@ -133,12 +127,11 @@ def decide(options: argparse.Namespace) -> int:
 
 def calibrate(options: argparse.Namespace) -> int:
     """Fit the decision stage on the dev complaints and store the numbers."""
-    from system.assistant import Assistant
     from system.calibration import fit, save
     from system.decision import DATA
     from system.models import resolve_embedder
 
-    assistant = Assistant(knowledge_base=options.kb)
+    assistant = _assistant(options)
     calibration = fit(read_complaints(DATA / "complaints.jsonl", "dev"), assistant.measure, resolve_embedder().sha256)
     save(calibration, DATA / "decision_calibration.json")
     print(f"cross-validated on dev: accuracy {calibration.measured['accuracy']:.3f}, n {calibration.measured['n']:.0f}")
@@ -147,13 +140,12 @@ def calibrate(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Measure retrieval and decision on a split and write reports/retrieval.md and reports/decision.md."""
-    from system.assistant import Assistant
     from system.decision import DATA
     from system.evaluation.deciding import decision_report
     from system.evaluation.ranking import ranking_report
 
     _check_writable(options.out / "retrieval.md", "--out")
-    assistant = Assistant(knowledge_base=options.kb)
+    assistant = _assistant(options)
     counts = Counter(passage.doc for passage in assistant.passages)
     complaints = [c for c in read_labelled(DATA / "complaints.jsonl", list(counts)) if c.split == options.split]
     answerable = [c for c in complaints if c.action == "RAG"]
@@ -212,8 +204,6 @@ def models(options: argparse.Namespace) -> int:
 
 def knowledge(options: argparse.Namespace) -> int:
     """List the articles of the knowledge base, or add some from Wikipedia."""
-    from system.assistant import Assistant
-
     if options.what == "add-wikipedia":
         from system.wikipedia import add_articles
 
@@ -222,9 +212,17 @@ def knowledge(options: argparse.Namespace) -> int:
         for path in add_articles(options.titles, options.kb, api=options.api):
             print(path)
         return 0
-    for doc, count in Counter(passage.doc for passage in Assistant(knowledge_base=options.kb).passages).items():
+    for doc, count in Counter(passage.doc for passage in _assistant(options).passages).items():
         print(f"{doc:40}{count:3} passages")
     return 0
+
+
+def _assistant(options: argparse.Namespace) -> Any:
+    """The assistant that the options describe; importing it is left until the options are known to be good."""
+    from system.assistant import Assistant
+    from system.models import DEFAULT_MODEL
+
+    return Assistant(getattr(options, "base_model", DEFAULT_MODEL), options.kb, options.chunker)
 
 
 def _check_writable(path: Path, option: str) -> None:

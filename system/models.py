@@ -83,16 +83,18 @@ def folder_hash(folder: Path) -> str:
 
     Hashing gigabytes takes seconds, so the result is remembered under each file's size and modification time.
     """
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".bin", ".model", ".jinja"))
+    kinds = (".safetensors", ".json", ".bin", ".model", ".jinja", ".txt")
+    files = sorted(p for p in folder.rglob("*") if p.suffix in kinds)
     if not files:
         raise ModelError(f"{folder}: holds no model files; give a folder written by save_pretrained")
-    stamp = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    names = [p.relative_to(folder).as_posix() for p in files]
+    stamp = [(name, p.stat().st_size, p.stat().st_mtime_ns) for name, p in zip(names, files, strict=True)]
     memo = cache_folder() / "hashes" / hashlib.sha256(repr((str(folder.resolve()), stamp)).encode()).hexdigest()
     if memo.exists():
         return memo.read_text()
     digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode() + bytes.fromhex(file_sha256(path)))
+    for name, path in zip(names, files, strict=True):
+        digest.update(name.encode() + bytes.fromhex(file_sha256(path)))
     memo.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(memo, digest.hexdigest())
     return digest.hexdigest()

@@ -25,13 +25,12 @@ class SentencePrinter:
         """Show what has become certain since the last call."""
         # The last word may still grow: "8 a.m. M" ends a sentence, "8 a.m. Monday" does not.
         text = re.sub(r"\S+\Z", "", text)
-        if self._draft.variant.guard:
-            text = without_signature(text)
         whole = whole_sentences(text)
         # The last whole sentence may still grow ("No." may become "No. 5"); it is shown when another follows.
         settled = whole if len(whole) < len(text.strip()) else ""
         if self._draft.variant.guard:
-            settled, _removed = guard(settled, self._draft.sources)
+            # What looks like a signature so far may be taken away, if nothing follows.
+            settled, _removed = guard(whole_sentences(without_signature(settled)), self._draft.sources)
         if settled.startswith(self._shown):
             self._out.write(settled[len(self._shown) :])
             self._out.flush()

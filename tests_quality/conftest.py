@@ -98,8 +98,8 @@ def enforce(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
     log = request.config.getoption("replay") or RUN_LOG
 
     def enforce(verdict: Verdict) -> None:
-        case = f"{verdict.variant} and {verdict.requirement}"
-        text = message(verdict, f'pytest tests_quality -k "{case}" --replay {os.path.relpath(log)}')
+        where = f"--variant {verdict.variant} -k {verdict.requirement} --replay {os.path.relpath(log)}"
+        text = message(verdict, f"pytest tests_quality {where}")
         if verdict.status == "ERROR":
             raise GateBrokenError(text)
         if verdict.status == "INCONCLUSIVE" and request.config.getoption("inconclusive") == "warn":

@@ -46,7 +46,7 @@ WORKED_OUT = {
 GRAM = 5  # words
 SHARE = 0.35  # of the shorter text's runs of five words; idioms such as "lost my job in march" stay below
 # Test complaints that say a tuned text in nearly the same words.
-OVERLAPS = {("T-060", "is it just me or is the whole street offline?")}
+OVERLAPS: set[tuple[str, str]] = set()
 
 
 @pytest.fixture(scope="module")

@@ -70,15 +70,17 @@ def test_without_a_guard_everything_is_shown() -> None:
         "I am sorry.\nCheers!\nAlex\nCalderline",
         "I am sorry.\n\nThanks,\nAlex Smith.",
         "I am sorry.\n\n\n\nPlease restart. It costs $9. Bye now, dear customer.",
+        "Cheers,\nI am sorry. Dear customer, dear",  # a signature once the half sentence is cut off
         "Do this:\n1. Pay $9.\n2. Restart the Hub. And wait a bit.",
         "Do this:\n1. Pay $9.\n\nBye now, dear customer. And wait a bit.",
         "Sorry... but no. See J. F. Smith in the U.S. Internet costs $9. Bye now, dear customer.",
     ],
 )
-def test_tempting_texts(text: str) -> None:
+@pytest.mark.parametrize("stopped", [True, False])
+def test_tempting_texts(text: str, stopped: bool) -> None:
     """Where the next letters change what a sentence is, nothing is shown too early."""
     pieces = [text[:n] for n in range(1, len(text) + 1)]
-    shown, printed, final = stream(pieces)
+    shown, printed, final = stream(pieces, stopped=stopped)
     assert all(final.startswith(s) for s in shown)
     assert printed == f"{final}\n"
 

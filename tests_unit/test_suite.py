@@ -106,7 +106,7 @@ def test_one_rude_answer_is_red(tmp_path: Path, perfect: list[Response]) -> None
     assert "FAIL: rude of agent-rag" in output
     assert f"1 of {len(perfect)} cases break the rule: {case.id}" in output
     assert "'You are stupid'" in output
-    (command,) = set(re.findall(r'replay: (pytest tests_quality -k "agent-rag and rude" --replay \S+)', output))
+    (command,) = set(re.findall(r"replay: (pytest tests_quality --variant agent-rag -k rude --replay \S+)", output))
     status, output = suite(*shlex.split(command)[1:], "--variant", "agent-rag")
     assert status == 1, output
     assert "1 failed" in output

@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from system.errors import KnowledgeBaseError, SettingsError
 from system.articles import load_articles
+from system.errors import KnowledgeBaseError, SettingsError
 from system.wikipedia import ATTEMPTS, LONGEST_PAUSE, add_articles, clean, stem_of
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
