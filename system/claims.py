@@ -115,7 +115,9 @@ _PHONE = _compile(
     rf"(?<![\w+])(?P<number>"
     rf"(?:\+ ?1{_sep}?|1{_sep}?)?(?:\([2-9]\d{{2}}\){_sep}?|[2-9]\d{{2}}{_sep})\d{{3}}{_sep}\d{{4}}{_no_more}"
     rf"|(?:\+ ?|\b00)[1-9]\d{{0,14}}(?!\d)(?:{_sep}?\(?\d{{1,12}}(?!\d){_keep}\)?){{0,6}}(?!\w)"
-    rf"|(?:1{_sep}?)?(?:\({_free}\){_sep}?|{_free}{_sep})[a-z0-9]{{2,10}}(?:{_sep}\d{{1,7}}(?!\d){_keep}){{0,3}}(?!\w)"
+    # Words for digits, 1-800-FLOWERS, need the dash: "800 dollars" and "an 800-dollar phone" are prices.
+    rf"|(?:1{_sep}?)?(?:\({_free}\) ?|{_free}[-.])(?!(?:dollar|buck|pound|euro|cent|quid)s?\b)"
+    rf"[a-z0-9]{{2,10}}(?:{_sep}\d{{1,7}}(?!\d){_keep}){{0,3}}(?!\w)"
     rf"|1?[2-9]\d{{2}}[2-9]\d{{6}}{_no_more}"
     rf"|\(?0\d{{2,4}}\)?{_sep}\d{{3,4}}(?:{_sep}?\d{{3,4}})?{_no_more}|0\d{{9,10}}{_no_more}"
     rf"|[2-9]\d{{2}}[-.]\d{{4}}{_no_more})"

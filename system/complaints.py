@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from system.errors import RowsError, TextError
@@ -79,9 +80,12 @@ def label_problems(complaint: Complaint, articles: Iterable[str]) -> Iterator[st
 
 
 def read_complaints(path: Path, split: Split | None = None) -> list[Complaint]:
-    """Read complaints that are to be answered; labels are optional. Raises RowsError listing every bad row."""
+    """Read complaints that are to be answered, their texts as ``check_text`` returns them; labels are optional.
+
+    Raises RowsError listing every bad row.
+    """
     rows = read_rows(path, Complaint, text_problems)
-    return [row for row in rows if split in (None, row.split)]
+    return [replace(row, text=check_text(row.text)) for row in rows if split in (None, row.split)]
 
 
 def read_labelled(path: Path, articles: Sequence[str]) -> list[Complaint]:

@@ -107,11 +107,12 @@ class Index:
     @cached_property
     def embeddings(self) -> np.ndarray:
         """Unit vectors, shape (passages, width)."""
-        key = hashlib.sha256(f"{self.knowledge_hash} {self.embed.sha256}".encode()).hexdigest()
+        texts = [indexed_text(passage) for passage in self.passages]
+        key = hashlib.sha256(repr((self.knowledge_hash, self.embed.sha256, texts)).encode()).hexdigest()
         path = cache_folder() / "index" / f"{key}.npy"
         if path.exists():
             return cast(np.ndarray, np.load(path))
-        vectors = self.embed([indexed_text(p) for p in self.passages])
+        vectors = self.embed(texts)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:
             np.save(file, vectors)
@@ -125,17 +126,6 @@ class Index:
     def dense_scores(self, texts: Sequence[str]) -> np.ndarray:
         """Cosine similarities, shape (texts, passages)."""
         return cast(np.ndarray, self.embed(texts) @ self.embeddings.T)
-
-    def lexical_coverage(self, texts: Sequence[str]) -> np.ndarray:
-        """Best BM25 score of each text as a share of what a passage holding all its words would reach, (texts,).
-
-        Unlike the raw score it does not grow with the length of the text.
-        """
-        idf = self._bm25.idf
-        rarest = max(idf.values())
-        reachable = [sum(max(idf.get(w, rarest), 0.0) for w in set(words(t))) * (self._bm25.k1 + 1) for t in texts]
-        best = self.lexical_scores(texts).max(axis=1)
-        return np.array([b / r if r else 0.0 for b, r in zip(best, reachable, strict=True)])
 
     def hits(self, scores: np.ndarray, k: int) -> list[list[Hit]]:
         """Turn a (texts, passages) matrix of scores into the k best hits of each text."""
