@@ -1,6 +1,7 @@
 """Throughput of one and the same 64 prompts: ``python -m system.benchmark [--set rag] [--out FILE.json]``.
 
-Compared, all greedy, up to 128 new tokens, each answer ending where its model ends it:
+Compared, all greedy, up to 128 new tokens, each answer ending where its model ends it (with ``--fixed``, every
+answer 128 tokens long, so that all methods do equal work):
 
     one at a time     transformers' generate, one prompt after another
     transformers 64   transformers' generate, one padded batch
@@ -26,6 +27,7 @@ METHODS = ("one at a time", "transformers 64", "llama.cpp", "this project")
 PROMPTS = 64
 NEW_TOKENS = 128
 SLOTS = 8
+FIXED = "--fixed" in sys.argv  # known to the measuring processes too, which are started with the same option
 
 
 def prompts_of(variant_name: str) -> list[str]:
@@ -54,8 +56,10 @@ def this_project(prompts: list[str]) -> int:
     """New tokens of the project's own decoder."""
     from system.records import Decoding
 
-    decoding = Decoding(max_new_tokens=NEW_TOKENS)
-    return sum(done.tokens for _, done in _generator().generate(prompts, decoding))
+    generator, decoding = _generator(), Decoding(max_new_tokens=NEW_TOKENS)
+    if FIXED:
+        generator._decoder._end = frozenset()
+    return sum(done.tokens for _, done in generator.generate(prompts, decoding))
 
 
 def llama_cpp(prompts: list[str]) -> int:
@@ -63,7 +67,8 @@ def llama_cpp(prompts: list[str]) -> int:
     server = _server()
 
     def ask(prompt: str) -> int:
-        request = {"prompt": prompt, "n_predict": NEW_TOKENS, "temperature": 0.0, "cache_prompt": False}
+        request: dict[str, Any] = {"prompt": prompt, "n_predict": NEW_TOKENS, "temperature": 0.0}
+        request |= {"cache_prompt": False, "ignore_eos": FIXED}
         return int(server.handle_completions(request)["usage"]["completion_tokens"])
 
     with ThreadPoolExecutor(SLOTS) as pool:
@@ -95,9 +100,15 @@ def _generate(model: Any, tokenizer: Any, prompts: list[str]) -> int:
 
     batch = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
     with torch.inference_mode():
-        output = model.generate(**batch, max_new_tokens=NEW_TOKENS, do_sample=False, repetition_penalty=1.1)
+        output = model.generate(
+            **batch,
+            max_new_tokens=NEW_TOKENS,
+            min_new_tokens=NEW_TOKENS if FIXED else None,
+            do_sample=False,
+            repetition_penalty=1.1,
+        )
     new = output[:, batch.input_ids.shape[1] :].tolist()
-    end = tokenizer.eos_token_id
+    end = None if FIXED else tokenizer.eos_token_id
     return sum(row.index(end) if end in row else len(row) for row in new)
 
 
@@ -163,6 +174,7 @@ def main() -> int:
     options.add_argument("--method", choices=METHODS, help=argparse.SUPPRESS)
     options.add_argument("--prompts", type=Path, help=argparse.SUPPRESS)
     options.add_argument("--out", type=Path, help="write the figures as JSON")
+    options.add_argument("--fixed", action="store_true", help="every answer 128 tokens long")
     chosen = options.parse_args()
     if chosen.method:
         print(json.dumps(measure(chosen.method, json.loads(chosen.prompts.read_text()))))
@@ -180,6 +192,7 @@ def main() -> int:
     print(f"{'method':18}{'new tokens':>12}{'seconds':>10}{'tokens/s':>10}{'of peak':>9}{'GiB':>7}")
     for method in METHODS:
         command = [sys.executable, "-m", "system.benchmark", "--method", method, "--prompts", str(path)]
+        command += ["--fixed"] * chosen.fixed
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own module
         if done.returncode:
             print(f"{method:18}not measured: {done.stderr.strip().splitlines()[-1]}")

@@ -303,6 +303,7 @@ _FINDERS: tuple[tuple[Kind, Callable[[str], Iterator[Found]]], ...] = (
 )
 
 
+@lru_cache(maxsize=4096)  # four rules ask for the claims of one answer
 def find_claims(text: str) -> tuple[Claim, ...]:
     """Return the concrete claims of a text in the order in which they stand there."""
     rest = re.sub(r"\s", " ", text.translate(_CLEAN))

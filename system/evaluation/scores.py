@@ -19,6 +19,17 @@ Judged = tuple[float, str]  # value and explanation
 Metric = Callable[[Response, Complaint, str], "Judged | None"]
 
 
+_judged: dict[tuple[str, str, str, str], tuple[str, ...]] = {}
+
+
+def _violations(name: str, response: Response, complaint: str, official: str) -> tuple[str, ...]:
+    """What a rule finds; remembered, because several requirements ask for the same rule on the same answer."""
+    key = (name, response.text, complaint, official)
+    if key not in _judged:
+        _judged[key] = RULES[name](response, f"{official}\n\n{complaint}".strip())
+    return _judged[key]
+
+
 def hit_at(k: int) -> Metric:
     """1 if one of the first k hits is from a relevant article; applies where the articles hold the answer."""
 
@@ -43,7 +54,7 @@ def rule(name: str) -> Metric:
     """Number of violations of a hard rule; everything in the articles and in the complaint may be said."""
 
     def metric(response: Response, complaint: Complaint, official: str) -> Judged:
-        found = RULES[name](response, f"{official}\n\n{complaint.text}")
+        found = _violations(name, response, complaint.text, official)
         return float(len(found)), f"cause generation: {'; '.join(found)}" if found else ""
 
     return metric
@@ -51,7 +62,7 @@ def rule(name: str) -> Metric:
 
 def hard_rules(response: Response, complaint: Complaint, official: str) -> Judged:
     """Number of violations of all hard rules together."""
-    found = [text for name in RULES for text in RULES[name](response, f"{official}\n\n{complaint.text}")]
+    found = [text for name in RULES for text in _violations(name, response, complaint.text, official)]
     return float(len(found)), f"cause generation: {'; '.join(found)}" if found else ""
 
 
@@ -59,7 +70,7 @@ def direct_facts(response: Response, complaint: Complaint, official: str) -> Jud
     """Number of company facts in a DIRECT answer, which has read no article and can only have made them up."""
     if response.decision.action != "DIRECT":
         return None
-    found = [text for name in COMPANY_FACTS for text in RULES[name](response, complaint.text)]
+    found = [text for name in COMPANY_FACTS for text in _violations(name, response, complaint.text, "")]
     return float(len(found)), f"cause generation: {'; '.join(found)}" if found else ""
 
 
