@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import hashlib
 import os
 import sys
 from collections import Counter
@@ -46,6 +47,9 @@ def ask(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Answer a file of complaints with one or more variants into a run log."""
+    from filelock import FileLock, Timeout
+
+    from system.models import cache_folder
     from system.variants import find_variants
 
     variants = find_variants(options.variant)
@@ -55,7 +59,14 @@ def run(options: argparse.Namespace) -> int:
     _check_writable(options.out, "--out")
     _check_writable(options.log, "--log")
     assistant = _assistant(options)
-    answer_into(options.out, options.log, assistant, complaints, variants)
+    locks = cache_folder() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    name = hashlib.sha256(str(options.out.resolve()).encode()).hexdigest()
+    try:
+        with FileLock(locks / name, timeout=0):
+            answer_into(options.out, options.log, assistant, complaints, variants)
+    except Timeout as error:
+        raise InputError(f"{options.out}: another run is writing to it; wait for it or give another --out") from error
     return 0
 
 
@@ -179,11 +190,13 @@ def check(options: argparse.Namespace) -> int:
     """Check data and settings without answering anything; every problem is listed."""
     from system.articles import load_articles
     from system.decision import DATA, load_rules
+    from system.manners import read_rude_patterns
     from system.prompts import TEMPLATES, load_template
 
     articles = load_articles(options.kb)
     complaints = read_labelled(DATA / "complaints.jsonl", [article.stem for article in articles])
     load_rules()
+    read_rude_patterns()
     templates = [load_template(path.stem) for path in sorted(TEMPLATES.glob("*.toml"))]
     print(f"{len(articles)} articles, {len(complaints)} complaints, {len(templates)} templates: all good")
     return 0

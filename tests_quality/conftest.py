@@ -12,11 +12,13 @@ import pytest
 
 from fixtures.options import ROOT, RUN_LOG
 from fixtures.runs import Run
+from system.complaints import read_complaints
+from system.errors import InputError
 from system.evaluation.gates import Requirement, judge_mean, judge_rate, judge_zero, load_requirements, message
 from system.evaluation.scores import score_all
 from system.evaluation.table import comparison
 from system.records import Complaint, Verdict
-from system.rows import read_lines
+from system.runlog import read_run
 from system.variants import VARIANTS, find_variants
 
 HERE = Path(__file__).parent
@@ -40,6 +42,13 @@ def requirements() -> tuple[Requirement, ...]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize by ``requirement`` and ``variant`` (modules name their METRICS), or by ``variant`` and ``case``."""
+    try:
+        _parametrize(metafunc)
+    except InputError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _parametrize(metafunc: pytest.Metafunc) -> None:
     config = metafunc.config
     chosen = [v.name for v in find_variants(config.getoption("variant") or ",".join(VARIANTS))]
     if "requirement" in metafunc.fixturenames:
@@ -64,12 +73,10 @@ def _gates(metrics: set[str], chosen: list[str]) -> Iterator[object]:
 
 
 def _case_ids(replay: Path | None) -> list[str]:
-    """Ids of the complaints to judge one by one, read at collection without any checks, which come later."""
-    import msgspec
-
-    path = replay or ROOT / "data" / "complaints.jsonl"
-    rows = [msgspec.json.decode(line) for _, line in read_lines(path)]
-    return list(dict.fromkeys(row["id"] for row in rows if row.get("split", "test") == "test"))
+    """Ids of the complaints to judge one by one."""
+    if replay is not None:
+        return list(dict.fromkeys(response.id for response in read_run(replay)))
+    return [complaint.id for complaint in read_complaints(ROOT / "data" / "complaints.jsonl", "test")]
 
 
 @pytest.fixture(scope="session")
