@@ -110,20 +110,22 @@ class Assistant:
 
     def key(self, variant: Variant, complaint: Complaint) -> str:
         """Hash of every ingredient of the answer: equal keys, equal answers."""
+        return self.keys(variant, [complaint])[0]
+
+    def keys(self, variant: Variant, complaints: Sequence[Complaint]) -> list[str]:
+        """The keys of many complaints; what they share is read once for all of them."""
         rules = load_rules() if variant.policy == "agent" else None
         embedder = self.index.embed.sha256
-        return response_key(
-            (
-                complaint.text,
-                variant,
-                self.identity(variant),
-                [(TEMPLATES / f"{name}.toml").read_text(encoding="utf-8") for name in variant.templates],
-                embedder if variant.retriever else None,
-                (rules.sha256, load_calibration(rules, embedder)) if rules else None,
-                file_sha256(RUDE_PATTERNS) if variant.guard else None,
-                code_hash(),
-            )
+        shared = (
+            variant,
+            self.identity(variant),
+            [(TEMPLATES / f"{name}.toml").read_text(encoding="utf-8") for name in variant.templates],
+            embedder if variant.retriever else None,
+            (rules.sha256, load_calibration(rules, embedder)) if rules else None,
+            file_sha256(RUDE_PATTERNS) if variant.guard else None,
+            code_hash(),
         )
+        return [response_key((complaint.text, *shared)) for complaint in complaints]
 
     def decisions(self, texts: Sequence[str]) -> list[Decision]:
         """What the agent would do with each text, and why."""
@@ -154,7 +156,8 @@ class Assistant:
         }
         templates = {name: load_template(name) for name in variant.templates}
         drafts = []
-        for complaint, found, decision in zip(complaints, hits, decisions, strict=True):
+        keys = self.keys(variant, complaints)
+        for complaint, key, found, decision in zip(complaints, keys, hits, decisions, strict=True):
             used = found if decision.action == "RAG" else []
             prompt = None
             if decision.reply is None:
@@ -162,7 +165,6 @@ class Assistant:
                 prompt = render(templates[name], complaint.text, used, self.generator(variant.adapter))
             kept = set(prompt.passages) if prompt else set()
             sources = (complaint.text, *(f"{hit.heading}\n{hit.text}" for hit in used if hit.passage in kept))
-            key = self.key(variant, complaint)
             drafts.append(Draft(complaint, variant, key, tuple(found), decision, prompt, sources, each))
         return drafts
 

@@ -79,7 +79,8 @@ def answer_into(out: Path, log: Path, assistant: Any, complaints: Sequence[Compl
     done = read_usable(out)
     drafts: list[Any] = []
     for variant in variants:
-        missing = [c for c in complaints if (c.id, assistant.key(variant, c)) not in done]
+        keys = assistant.keys(variant, complaints)
+        missing = [c for c, key in zip(complaints, keys, strict=True) if (c.id, key) not in done]
         drafts += assistant.drafts(missing, variant) if missing else []
     with LineWriter(out) as writer, LineWriter(log) as decisions:
         for response in tqdm(assistant.answer(drafts), total=len(drafts), unit="answer", disable=not drafts):

@@ -1,14 +1,13 @@
 """Every exception the project raises on purpose, as one tree.
 
     SupportError                 anything a caller may want to catch
-    ├── InputError               the caller's input is at fault; the command line exits with 2
-    │   ├── RowsError            rows of a data file are bad; lists all of them with file and line
-    │   ├── TextError            a complaint's text cannot be answered (empty, too long, not text)
-    │   ├── KnowledgeBaseError   the knowledge base is missing, empty or unreadable
-    │   ├── ModelError           a base model, adapter or embedder cannot be found or loaded
-    │   ├── TemplateError        a prompt template is malformed
-    │   └── SettingsError        a settings file, variant or option is wrong
-    └── GenerationError          a model failed while answering; recorded per case, never dropped
+    └── InputError               the caller's input is at fault; the command line exits with 2
+        ├── RowsError            rows of a data file are bad; lists all of them with file and line
+        ├── TextError            a complaint's text cannot be answered (empty, too long, not text)
+        ├── KnowledgeBaseError   the knowledge base is missing, empty or unreadable
+        ├── ModelError           a base model, adapter or embedder cannot be found or loaded
+        ├── TemplateError        a prompt template is malformed
+        └── SettingsError        a settings file, variant or option is wrong
 
 A message names the subject, the offending value and the remedy, in one line.
 """
@@ -55,7 +54,3 @@ class TemplateError(InputError):
 
 class SettingsError(InputError):
     """A settings file, a variant name or an option is wrong."""
-
-
-class GenerationError(SupportError):
-    """The model failed to answer one case; the case is recorded with this error's name."""

@@ -30,6 +30,10 @@ def _violations(name: str, response: Response, complaint: str, official: str) ->
     return _judged[key]
 
 
+def _counted(found: Sequence[str]) -> Judged:
+    return float(len(found)), f"cause generation: {'; '.join(found)}" if found else ""
+
+
 def hit_at(k: int) -> Metric:
     """1 if one of the first k hits is from a relevant article; applies where the articles hold the answer."""
 
@@ -55,7 +59,7 @@ def rule(name: str) -> Metric:
 
     def metric(response: Response, complaint: Complaint, official: str) -> Judged:
         found = _violations(name, response, complaint.text, official)
-        return float(len(found)), f"cause generation: {'; '.join(found)}" if found else ""
+        return _counted(found)
 
     return metric
 
@@ -63,7 +67,7 @@ def rule(name: str) -> Metric:
 def hard_rules(response: Response, complaint: Complaint, official: str) -> Judged:
     """Number of violations of all hard rules together."""
     found = [text for name in RULES for text in _violations(name, response, complaint.text, official)]
-    return float(len(found)), f"cause generation: {'; '.join(found)}" if found else ""
+    return _counted(found)
 
 
 def direct_facts(response: Response, complaint: Complaint, official: str) -> Judged | None:
@@ -71,7 +75,7 @@ def direct_facts(response: Response, complaint: Complaint, official: str) -> Jud
     if response.decision.action != "DIRECT":
         return None
     found = [text for name in COMPANY_FACTS for text in _violations(name, response, complaint.text, "")]
-    return float(len(found)), f"cause generation: {'; '.join(found)}" if found else ""
+    return _counted(found)
 
 
 METRICS: dict[str, Metric] = {
