@@ -133,6 +133,7 @@ class Score:
     cluster: str = ""
     explanation: str = ""
     error: str | None = None
+    signature: str = ""  # of the ruler: versions, model, settings; empty where the project's own source is all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
