@@ -14,7 +14,8 @@ from fixtures.options import ROOT, RUN_LOG
 from fixtures.runs import Run
 from system.complaints import read_complaints
 from system.errors import InputError
-from system.evaluation.gates import Requirement, judge_mean, judge_rate, judge_zero, load_requirements, message
+from system.evaluation.gates import judge_mean, judge_rate, judge_zero, message
+from system.evaluation.requirements import Requirement, load_requirements
 from system.evaluation.scores import score_all
 from system.evaluation.table import comparison
 from system.records import Complaint, Verdict

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
 
 from system.errors import SettingsError
-from system.evaluation.gates import Requirement, judge_mean, judge_rate, judge_zero, load_requirements, message
+from system.evaluation.gates import judge_mean, judge_rate, judge_zero, message
+from system.evaluation.requirements import Requirement, load_requirements
 from system.evaluation.statistics import Method
 from system.records import Score, Verdict
 

@@ -15,7 +15,7 @@ import pytest
 from fixtures.fakes import make_hits, make_response
 from system.articles import load_articles
 from system.complaints import read_labelled
-from system.evaluation.gates import load_requirements
+from system.evaluation.requirements import load_requirements
 from system.evaluation.rules import RULES
 from system.guard import guard
 from system.records import Response

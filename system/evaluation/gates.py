@@ -11,34 +11,14 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from collections.abc import Callable, Collection, Sequence
 
-from system.errors import SettingsError
 from system.evaluation import statistics
 from system.evaluation.statistics import Interval, Method
 from system.records import Score, Status, Verdict
-from system.settings import read_toml
 
-Kind = Literal["rate", "mean", "zero"]
 WORST = 3  # cases shown with a verdict: enough to see a pattern, few enough to be read
 LINE = 110
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requirement:
-    """One row of gates.toml: what must hold, for which variants, and why the threshold is what it is."""
-
-    name: str
-    kind: Kind
-    metric: str
-    threshold: float  # 0.0 for zero tolerance
-    variants: tuple[str, ...]  # the gate binds these
-    reason: str
-    baseline: dict[str, str] = field(default_factory=dict)  # variants known to miss it, and what was measured
-    scale: tuple[float, float] | None = None  # lowest and highest possible value of a mean
 
 
 def judge_rate(
@@ -55,10 +35,10 @@ def judge_rate(
 
     ``expected`` are the ids of the cases that must be scored, each once. Interval: ``statistics.rate_interval``.
     """
-    faults, unscored = _faults(variant, scores, expected, lambda v: "" if v in (0, 1) else "is neither 0 nor 1")
+    faults, unscored = find_faults(variant, scores, expected, lambda v: "" if v in (0, 1) else "is neither 0 nor 1")
     if faults:
-        return _error(requirement, variant, scores, threshold, faults, unscored)
-    n, values, clusters = len(scores), [_value(s) for s in scores], _clusters(scores)
+        return error_verdict(requirement, variant, scores, threshold, faults, unscored)
+    n, values, clusters = len(scores), [value_of(s) for s in scores], clusters_of(scores)
     successes, size = sum(values), statistics.effective_n(values, clusters, level)
     interval = statistics.rate_interval(successes, n, level, size, method)
     how = f"{level * 100:g} % {'Wilson' if method == 'wilson' else 'Clopper-Pearson'} interval"
@@ -86,10 +66,10 @@ def judge_mean(
     """
     bottom, top = scale if scale is not None else (-math.inf, math.inf)
     off_scale = f"is outside the scale {bottom:g} to {top:g}"
-    faults, unscored = _faults(variant, scores, expected, lambda v: "" if bottom <= v <= top else off_scale)
+    faults, unscored = find_faults(variant, scores, expected, lambda v: "" if bottom <= v <= top else off_scale)
     if faults:
-        return _error(requirement, variant, scores, threshold, faults, unscored)
-    n, values, clusters = len(scores), [_value(s) for s in scores], _clusters(scores)
+        return error_verdict(requirement, variant, scores, threshold, faults, unscored)
+    n, values, clusters = len(scores), [value_of(s) for s in scores], clusters_of(scores)
     value = math.fsum(values) / n
     interval = statistics.mean_interval(values, clusters, level, resamples, seed, scale)
     m = len(set(clusters))
@@ -108,9 +88,9 @@ def judge_zero(
     """Judge that no case breaks a rule; a score is the case's number of violations. The value is the number of
     cases in violation. There is no interval: one violation is one too many, whatever the next cases may show.
     """
-    faults, unscored = _faults(variant, scores, expected, lambda v: "" if v >= 0 else "is no number of violations")
+    faults, unscored = find_faults(variant, scores, expected, lambda v: "" if v >= 0 else "is no number of violations")
     if faults:
-        return _error(requirement, variant, scores, 0.0, faults, unscored)
+        return error_verdict(requirement, variant, scores, 0.0, faults, unscored)
     broken = [s for s in scores if s.value != 0]
     reason = "no case breaks the rule"
     if broken:
@@ -146,99 +126,7 @@ def message(verdict: Verdict, replay_command: str) -> str:
     return "\n".join([*lines, f"  replay: {replay_command}"])
 
 
-def load_requirements(path: Path) -> tuple[Requirement, ...]:
-    """Read the ``[[requirement]]`` tables of a TOML file, in their order.
-
-    Keys: name, kind, metric, threshold (not for kind zero), variants, reason; optional: baseline, a table of
-    variants that are known to miss the requirement with the measured value, and for means scale, [lowest, highest].
-    Raises SettingsError that lists every problem of the file, or says why it cannot be read.
-    """
-    document = read_toml(path)
-    tables = document.pop("requirement", None)
-    problems = [f"unknown key {key!r}; a gates file has [[requirement]] tables only" for key in document]
-    if not (isinstance(tables, list) and tables and all(isinstance(table, dict) for table in tables)):
-        tables = []
-        problems.append("has no [[requirement]] table; a suite without requirements proves nothing")
-    for number, table in enumerate(tables, start=1):
-        name = table.get("name")
-        label = f"requirement {name!r}" if name else f"requirement number {number}"
-        problems += [f"{label}: {problem}" for problem in _table_problems(table)]
-    names = Counter(table["name"] for table in tables if isinstance(table.get("name"), str))
-    for name in (name for name, times in names.items() if times > 1):
-        problems.append(f"requirement {name!r}: {names[name]} tables have this name; give each its own")
-    if problems:
-        raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
-    return tuple(
-        Requirement(
-            name=table["name"],
-            kind=table["kind"],
-            metric=table["metric"],
-            threshold=float(table.get("threshold", 0.0)),
-            variants=tuple(table["variants"]),
-            reason=table["reason"],
-            baseline=dict(table.get("baseline", {})),
-            scale=(float(table["scale"][0]), float(table["scale"][1])) if "scale" in table else None,
-        )
-        for table in tables
-    )
-
-
-def _table_problems(table: dict[str, Any]) -> Iterator[str]:
-    """Name everything that is wrong with one [[requirement]] table."""
-    kind, threshold = table.get("kind"), table.get("threshold")
-    scale: Any = table.get("scale")
-    known = {f.name for f in fields(Requirement)}
-    needed = known - {"baseline", "scale"} - ({"threshold"} if kind == "zero" else set())
-    for key in sorted(set(table) - known):
-        yield f"unknown key {key!r}; known are {', '.join(sorted(known))}"
-    for key in sorted(needed - set(table)):
-        yield f"{key} is missing"
-    for key in ("name", "metric", "reason"):
-        if key in table and not _is_text(table[key]):
-            yield f"{key} is {table[key]!r}; give a text"
-    if "kind" in table and kind not in get_args(Kind):
-        yield f"kind is {kind!r}; give one of {', '.join(get_args(Kind))}"
-    scale_is_good = isinstance(scale, list) and len(scale) == 2 and all(map(_is_number, scale)) and scale[0] < scale[1]
-    if "scale" in table and kind != "mean":
-        yield "scale is for kind mean only; remove it"
-    elif "scale" in table and not scale_is_good:
-        yield f"scale is {scale!r}; give [lowest, highest]"
-    if "threshold" in table:
-        if kind == "zero":
-            yield "threshold is given; zero tolerance has none, remove it"
-        elif not _is_number(threshold):
-            yield f"threshold is {threshold!r}; give a number"
-        elif kind == "rate" and not 0 < cast(float, threshold) < 1:
-            yield f"threshold is {threshold!r}; a rate's lies between 0 and 1, and no interval ever reaches 1"
-        elif kind == "mean" and scale_is_good and not scale[0] < cast(float, threshold) < scale[1]:
-            yield f"threshold is {threshold!r}; it must lie inside the scale {scale!r}"
-    variants, baseline = table.get("variants", []), table.get("baseline", {})
-    if not (isinstance(variants, list) and all(map(_is_text, variants))):
-        yield f"variants is {variants!r}; give a list of names"
-        variants = []
-    elif "variants" in table and not variants and not baseline:
-        yield "variants is empty and there is no baseline; the requirement binds nothing"
-    for variant in sorted(v for v, k in Counter(variants).items() if k > 1):
-        yield f"variant {variant!r} stands in variants more than once"
-    if not isinstance(baseline, dict):
-        yield f"baseline is {baseline!r}; give a table of variant = measured value, number of cases and date"
-        return
-    for variant, measured in baseline.items():
-        if not (_is_text(measured) and any(c.isdigit() for c in measured)):
-            yield f"baseline of {variant!r} is {measured!r}; say the measured value, number of cases and date"
-        if variant in variants:
-            yield f"variant {variant!r} stands in variants and in baseline; the gate binds it or excuses it, not both"
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _faults(
+def find_faults(
     variant: str, scores: Sequence[Score], expected: Collection[str] | None, bad_value: Callable[[float], str]
 ) -> tuple[list[str], list[Score]]:
     """Say why these scores cannot carry a verdict, naming every case at fault; also return the unscored cases."""
@@ -270,7 +158,7 @@ def _unscored(score: Score, bad_value: Callable[[float], str]) -> str:
     return f"value {score.value:g} {fault}" if fault else ""
 
 
-def _error(
+def error_verdict(
     requirement: str, variant: str, scores: Sequence[Score], threshold: float, faults: list[str], unscored: list[Score]
 ) -> Verdict:
     return Verdict(
@@ -324,19 +212,19 @@ def _decide(
     )
 
 
-def _value(score: Score) -> float:
+def value_of(score: Score) -> float:
     assert score.value is not None, "unscored cases were sorted out before"
     return score.value
 
 
-def _clusters(scores: Sequence[Score]) -> list[str]:
+def clusters_of(scores: Sequence[Score]) -> list[str]:
     # A case without a cluster stands alone; the prefixes keep its id from meeting a cluster of the same name.
     return [f"cluster {s.cluster}" if s.cluster else f"case {s.case}" for s in scores]
 
 
 def _worst(scores: Sequence[Score], badness: Callable[[float], float]) -> tuple[Score, ...]:
     """The cases with the highest badness, ties in order of case id, so that the order of scoring does not matter."""
-    return tuple(sorted(scores, key=lambda s: (-badness(_value(s)), s.case))[:WORST])
+    return tuple(sorted(scores, key=lambda s: (-badness(value_of(s)), s.case))[:WORST])
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The comparison table: one row a requirement, one column a variant, as text."""
+"""Tables of verdicts as text: requirements against variants, and the claims that one variant beats another."""
 
 from __future__ import annotations
 
@@ -12,29 +12,48 @@ _MARK = {"PASS": "", "FAIL": " !", "INCONCLUSIVE": " ?", "ERROR": " ERROR"}
 
 def comparison(verdicts: Sequence[Verdict], width: int = 120) -> str:
     """Verdicts as a table. Rates and means show their interval, zero-tolerance rules how many cases break them."""
+    variants = list(dict.fromkeys(v.variant for v in verdicts))
+    cells = {(v.requirement, v.variant): _cell(v) for v in verdicts}
+    rows = [[r, *(cells.get((r, v), "") for v in variants)] for r in dict.fromkeys(v.requirement for v in verdicts)]
+    caption = "! requirement missed   ? undecided   value (95 % interval), or cases breaking the rule / cases"
+    return grid(["requirement", *variants], rows, caption, width)
+
+
+def claims(verdicts: Sequence[Verdict], width: int = 120) -> str:
+    """Verdicts of ``comparisons.judge_claims`` as a table: a claim, not a variant, is what each is about."""
+    rows = [[v.requirement, v.variant, _marked(v), f"{v.threshold:.3g}", str(v.n)] for v in verdicts]
+    caption = "! refuted   ? undecided   mean difference of the same cases (95 % interval)"
+    return grid(["comparison", "claim", "difference", "margin", "n"], rows, caption, width)
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, width: int = 120) -> str:
+    """Cells as a table for the terminal, the first column to the left; never so narrow that a figure is cut off."""
     from rich.console import Console
     from rich.table import Table
 
-    variants = list(dict.fromkeys(v.variant for v in verdicts))
-    cells = {(v.requirement, v.variant): _cell(v) for v in verdicts}
-    table = Table(
-        caption="! requirement missed   ? undecided   value (95 % interval), or cases breaking the rule / cases"
-    )
-    table.add_column("requirement")
-    for variant in variants:
-        table.add_column(variant, justify="right")
-    for requirement in dict.fromkeys(v.requirement for v in verdicts):
-        table.add_row(requirement, *(cells.get((requirement, variant), "") for variant in variants))
+    table = Table(caption=caption)
+    for number, name in enumerate(head):
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
     out = io.StringIO()
-    Console(file=out, width=max(width, 100, 20 * (len(variants) + 1)), color_system=None).print(table)
+    Console(file=out, width=max(width, 100, 20 * len(head)), color_system=None).print(table)
     return out.getvalue()
 
 
+def spread(value: float, low: float | None, high: float | None) -> str:
+    """A value and its interval, as every table writes them."""
+    return f"{value:.3f} (no interval)" if low is None or high is None else f"{value:.3f} ({low:.3f}-{high:.3f})"
+
+
 def _cell(verdict: Verdict) -> str:
+    # Zero tolerance has threshold 0 and no interval; a mean without one has too few clusters.
+    if verdict.value is None or verdict.threshold or verdict.low is not None:
+        return _marked(verdict)
+    return f"{verdict.value:.0f}/{verdict.n}{_MARK[verdict.status]}"
+
+
+def _marked(verdict: Verdict) -> str:
     if verdict.value is None:
         return "ERROR"
-    if verdict.low is None or verdict.high is None:
-        if verdict.threshold:  # zero tolerance has threshold 0: this is a mean of too few clusters
-            return f"{verdict.value:.3f} (no interval){_MARK[verdict.status]}"
-        return f"{verdict.value:.0f}/{verdict.n}{_MARK[verdict.status]}"
-    return f"{verdict.value:.3f} ({verdict.low:.3f}-{verdict.high:.3f}){_MARK[verdict.status]}"
+    return spread(verdict.value, verdict.low, verdict.high) + _MARK[verdict.status]

@@ -1,0 +1,1 @@
+"""Training: data, runs and records; imported by train.py only."""

@@ -1,0 +1,191 @@
+"""Trains the local judge on several human labels at once; one optimiser step sees one batch of every task.
+
+    train_judge(labels, graded, settings, out)   about half an hour on one core; resumes after a kill
+
+The losses: cross-entropy on the levels of EPITOME's empathy mechanisms; Bradley-Terry (1952, Biometrika 39:324),
+-log sigmoid(better - worse), on preferences; squared error on our own graded pairs. Settings are data; the record of
+a run (settings, hashes, losses, validation per epoch) is returned and written beside the weights.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from system.evaluation.judge import AXES
+from system.evaluation.judge_model import EMPATHY, JudgeModel
+from system.training.corruptions import corrupt
+from system.training.judge_data import Graded, HumanLabels, Preference, Text, last_turn, swapped_requests
+
+Row = TypeVar("Row")
+Outputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeSettings:
+    """How the judge is trained."""
+
+    rank: int = 16
+    dropout: float = 0.1
+    learning_rate: float = 1e-3
+    epochs: int = 5
+    steps: int = 125  # of an epoch
+    warm_up: float = 0.06  # share of the steps
+    weight_decay: float = 0.01
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Rows of one label, how they become texts, and the loss on what the model says of these texts."""
+
+    name: str
+    rows: Sequence[Any]
+    texts: Callable[[Any, random.Random], Sequence[Text]]  # every row of a task has equally many
+    loss: Callable[[Outputs, Sequence[Any]], Tensor]
+    batch: int  # rows in a step
+    weight: float = 1.0
+
+
+def tasks_of(labels: HumanLabels, graded: Sequence[Graded], seed: int) -> list[Task]:
+    """All tasks, in the order of their weight in a step."""
+    wellformed = [
+        *(row.better for row in labels.harmless),
+        *(row.better for row in labels.preferred),
+        *((request, reply) for _, request, reply in labels.requests),
+        *(row.text for row in labels.epitome),
+        *(row.text for row in graded if row.grades[AXES.index("clarity")] == 5),
+    ]
+    draw = random.Random(seed)
+    wellformed = [text for text in wellformed if corrupt(text[1], draw) is not None]
+    draw.shuffle(wellformed)
+    swapped = swapped_requests(labels.requests, seed)
+
+    def both(row: Preference, draw: random.Random) -> Sequence[Text]:
+        return [row.better, row.worse]
+
+    return [
+        Task("epitome", labels.epitome, lambda row, _: [row.text], _levels_loss, batch=16),
+        Task("harmless", labels.harmless, _with_or_without_history, _preference_loss("harmless"), batch=10),
+        Task("preferred", labels.preferred, both, _preference_loss("preferred"), batch=5),
+        Task("relevant", swapped, both, _preference_loss("relevant"), batch=3),
+        Task("wellformed", wellformed, _with_wreck, _preference_loss("wellformed"), batch=6),
+        Task("graded", graded, lambda row, _: [row.text], _grades_loss, batch=8),
+    ]
+
+
+def train_judge(
+    tasks: Sequence[Task],
+    settings: JudgeSettings,
+    embedder: str,
+    after_epoch: Callable[[JudgeModel, int], dict[str, float]] | None = None,
+) -> tuple[JudgeModel, list[dict[str, float]]]:
+    """The trained model and one record per epoch: mean loss of each task, seconds, what ``after_epoch`` measured.
+
+    An epoch passes once over the largest task; smaller ones come round again.
+    """
+    torch.manual_seed(settings.seed)
+    model = JudgeModel.fresh(embedder, settings.rank, settings.dropout)
+    model.encoder.to(torch.bfloat16)  # twice as fast on processors that have it; the heads stay in float32
+    weights = [p for p in model.parameters() if p.requires_grad]
+    # The optimiser moves float32 copies: a step is often smaller than what bfloat16 can tell apart.
+    copies = [p.detach().float().clone() for p in weights]
+    optimiser = torch.optim.AdamW(copies, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, total_steps=settings.steps * settings.epochs, pct_start=settings.warm_up
+    )
+    feeds = {task.name: _endless(task.rows, task.batch, settings.seed) for task in tasks}
+    draw = random.Random(settings.seed)
+    history = []
+    for epoch in range(1, settings.epochs + 1):
+        model.train()
+        began, sums = time.perf_counter(), dict.fromkeys(feeds, 0.0)
+        for _ in tqdm(range(settings.steps), desc=f"epoch {epoch} of {settings.epochs}", mininterval=10):
+            rows = {task.name: next(feeds[task.name]) for task in tasks}
+            texts = {task.name: [t for row in rows[task.name] for t in task.texts(row, draw)] for task in tasks}
+            outputs = model([text for task in tasks for text in texts[task.name]])
+            at, losses = 0, []
+            for task in tasks:
+                part = {head: values[at : at + len(texts[task.name])] for head, values in outputs.items()}
+                at += len(texts[task.name])
+                losses.append(task.weight * task.loss(part, rows[task.name]))
+                sums[task.name] += float(losses[-1].detach())
+            model.zero_grad()
+            torch.stack(losses).sum().backward()
+            for copy, weight in zip(copies, weights, strict=True):
+                copy.grad = None if weight.grad is None else weight.grad.float()
+            torch.nn.utils.clip_grad_norm_(copies, 1.0)
+            optimiser.step()
+            schedule.step()
+            with torch.no_grad():
+                for copy, weight in zip(copies, weights, strict=True):
+                    weight.copy_(copy)
+        record = {f"loss_{name}": value / settings.steps for name, value in sums.items()}
+        record |= {"epoch": epoch, "seconds": time.perf_counter() - began}
+        if after_epoch:
+            record |= after_epoch(model, epoch)
+        print(json.dumps({k: round(v, 4) for k, v in record.items()}), flush=True)
+        history.append(record)
+    return model, history
+
+
+def _with_or_without_history(row: Preference, draw: random.Random) -> Sequence[Text]:
+    """The judge meets whole dialogues and single messages; it learns from both."""
+    (dialogue, better), (_, worse) = row.better, row.worse
+    message = last_turn(dialogue) if draw.random() < 0.5 else dialogue
+    return [(message, better), (message, worse)]
+
+
+def _with_wreck(text: Text, draw: random.Random) -> Sequence[Text]:
+    wreck = None
+    while wreck is None:  # a wreck may come out as it went in
+        wreck = corrupt(text[1], draw)
+    return [text, (text[0], wreck)]
+
+
+def _levels_loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
+    levels = torch.tensor([row.levels for row in rows])
+    losses = [functional.cross_entropy(outputs[name], levels[:, i]) for i, name in enumerate(EMPATHY)]
+    return torch.stack(losses).sum()
+
+
+def _preference_loss(head: str) -> Callable[[Outputs, Sequence[Any]], Tensor]:
+    def loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
+        raw = outputs[head]
+        return -functional.logsigmoid(raw[::2] - raw[1::2]).mean()
+
+    return loss
+
+
+def _grades_loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
+    wanted = (torch.tensor([row.grades for row in rows], dtype=torch.float32) - 3) / 2
+    said = torch.stack([outputs[axis] for axis in AXES], dim=1)
+    return 4 * functional.mse_loss(said, wanted)
+
+
+def _endless(rows: Sequence[Row], batch: int, seed: int) -> Iterator[list[Row]]:
+    """Batches for ever; every pass is in another order."""
+    draw = random.Random(seed)
+    waiting: list[Row] = []
+    while True:
+        while len(waiting) < batch:
+            fresh = list(rows)
+            draw.shuffle(fresh)
+            waiting += fresh
+        yield waiting[:batch]
+        waiting = waiting[batch:]
+
+
+def write_record(path: Path, settings: JudgeSettings, history: list[dict[str, float]], **more: object) -> None:
+    """The record of a run as JSON."""
+    path.write_text(json.dumps({"settings": asdict(settings), **more, "history": history}, indent=1) + "\n")
