@@ -1,3 +1,3 @@
 """Loads the fixture modules that both suites share."""
 
-pytest_plugins = ["fixtures.options", "fixtures.runs"]
+pytest_plugins = ["fixtures.options", "fixtures.runs", "fixtures.mutant_options"]

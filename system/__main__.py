@@ -54,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
         "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"
     )
 
+    for sub in (ask, run):
+        sub.add_argument("--no-cache", action="store_true", help="compute everything anew, and keep nothing of it")
+
     retrieve = command("retrieve", "find passages for a file of queries")
     retrieve.add_argument("--retriever", default="dense", choices=("bm25", "dense", "hybrid"))
     retrieve.add_argument("--top-k", type=int, default=5, metavar="K")
@@ -66,6 +69,14 @@ def parser() -> argparse.ArgumentParser:
     report = command("report", "measure retrieval and decision")
     report.add_argument("--split", choices=("dev", "test"), default="test", help="complaints (default: %(default)s)")
     report.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR")
+    explain = command("explain", "say which stage is at fault where a labelled case misses a requirement", model=True)
+    explain.add_argument("case", metavar="CASE", help="id of the complaint")
+    explain.add_argument("--variant", required=True, metavar="V")
+    explain.add_argument("--complaints", type=Path, default=Path("data/complaints.jsonl"), metavar="FILE.jsonl")
+    chosen = explain.add_mutually_exclusive_group()
+    chosen.add_argument("--requirement", metavar="R", help="of tests_quality/gates.toml (default: all of the variant)")
+    chosen.add_argument("--metric", metavar="M", help="the requirements on this metric")
+    explain.add_argument("--json", action="store_true", help="print the whole Explanation record")
     show = command("show", "print a run log as Markdown, to read the answers side by side", knowledge=False)
     show.add_argument("--run", type=Path, required=True, metavar="RUN.jsonl")
     command("check", "check the complaints, settings and templates", knowledge=True)

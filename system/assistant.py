@@ -11,31 +11,38 @@ Knows every stage and no metric: ``system.evaluation`` reads its run log and nev
 
 from __future__ import annotations
 
-import ast
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Literal, cast
 
 from system.articles import load_articles
+from system.cache import Cache, made_by
+from system.completions import CachedModel, Request
 from system.decision import Measure, decide, load_calibration, load_rules
+from system.embeddings import CachedEmbed, Embed, Embedder
 from system.errors import SettingsError
 from system.generation import Completion, Generator, load_generator
 from system.guard import guard, whole_sentences, without_signature
 from system.knowledge import chunk_by_heading, chunk_semantically, embedder_token_counter, knowledge_hash
 from system.manners import RUDE_PATTERNS
 from system.models import DEFAULT_MODEL, file_sha256, folder_hash, resolve_embedder, resolve_model
-from system.prompts import TEMPLATES, load_template, render
+from system.prompts import TEMPLATES, load_template
 from system.records import Complaint, Decision, Finish, Hit, Identity, Passage, Prompt, Response
-from system.retrieval import Embed, Embedder, Index, Retriever, make_retriever
+from system.retrieval import Index, Retriever, make_retriever
 from system.runlog import response_key
 from system.variants import Variant
 
 TOP_K = 5  # hits recorded; the prompt takes the first that fit
+# Whatever shapes an answer: the modules and libraries that it may pass through, whichever variant gives it.
+STAGES = (
+    "articles assistant claims completions decision decoding embeddings generation guard knowledge manners "
+    "openai_client prompts retrieval sentences server_model variants"
+)
+LIBRARIES = "jinja2 numpy peft rank-bm25 sentence-transformers tokenizers torch transformers"
 _POLICY_REASON = {"never": "the variant never retrieves", "always": "the variant always retrieves"}
 
 
@@ -61,6 +68,7 @@ class Assistant:
     knowledge_base: Path = Path("knowledge_base")
     chunker: Literal["heading", "semantic"] = "heading"
     embedder: Embed | None = None  # None: the embedded one
+    cache: Cache | None = None  # of embeddings, prompts and completions; None: nothing is kept
     generators: dict[str | None, Generator] = field(default_factory=dict, repr=False)  # by adapter
 
     @cached_property
@@ -75,7 +83,8 @@ class Assistant:
     @cached_property
     def embed(self) -> Embed:
         """The embedder, shared by index, chunker and decision."""
-        return self.embedder or Embedder()
+        embed = self.embedder or Embedder()
+        return CachedEmbed(embed, self.cache) if self.cache is not None else embed
 
     @cached_property
     def index(self) -> Index:
@@ -97,6 +106,12 @@ class Assistant:
             self.generators[adapter] = load_generator(self.base_model, adapter)
         return self.generators[adapter]
 
+    def model(self, adapter: str | None = None) -> CachedModel:
+        """The base model behind the cache: loaded when it is asked for something new."""
+        return CachedModel(
+            resolve_model(self.base_model), _adapter_hash(adapter), lambda: self.generator(adapter), self.cache
+        )
+
     def identity(self, variant: Variant) -> Identity:
         """Names and hashes of what a variant's answers are made from; loads no model."""
         source = resolve_model(self.base_model)
@@ -105,7 +120,7 @@ class Assistant:
             model_hash=source.sha256,
             knowledge_base=self.index.knowledge_hash,
             adapter=variant.adapter,
-            adapter_hash=folder_hash(Path(variant.adapter)) if variant.adapter else None,
+            adapter_hash=_adapter_hash(variant.adapter),
         )
 
     def key(self, variant: Variant, complaint: Complaint) -> str:
@@ -123,7 +138,7 @@ class Assistant:
             embedder if variant.retriever else None,
             (rules.sha256, load_calibration(rules, embedder)) if rules else None,
             file_sha256(RUDE_PATTERNS) if variant.guard else None,
-            code_hash(),
+            made_by(STAGES, LIBRARIES),
         )
         return [response_key((complaint.text, *shared)) for complaint in complaints]
 
@@ -155,17 +170,19 @@ class Assistant:
             "decision": (decided - retrieved) / max(len(texts), 1),
         }
         templates = {name: load_template(name) for name in variant.templates}
-        drafts = []
-        keys = self.keys(variant, complaints)
-        for complaint, key, found, decision in zip(complaints, keys, hits, decisions, strict=True):
-            used = found if decision.action == "RAG" else []
-            prompt = None
+        used = [found if decision.action == "RAG" else [] for found, decision in zip(hits, decisions, strict=True)]
+        requests: dict[int, Request] = {}
+        for n, decision in enumerate(decisions):
             if decision.reply is None:
                 name = variant.templates[-1 if decision.action == "DIRECT" else 0]
-                prompt = render(templates[name], complaint.text, used, self.generator(variant.adapter))
+                requests[n] = (templates[name], texts[n], used[n])
+        prompts = dict(zip(requests, self.model(variant.adapter).prompts(list(requests.values())), strict=True))
+        drafts = []
+        for n, (complaint, key) in enumerate(zip(complaints, self.keys(variant, complaints), strict=True)):
+            prompt = prompts.get(n)
             kept = set(prompt.passages) if prompt else set()
-            sources = (complaint.text, *(f"{hit.heading}\n{hit.text}" for hit in used if hit.passage in kept))
-            drafts.append(Draft(complaint, variant, key, tuple(found), decision, prompt, sources, each))
+            sources = (complaint.text, *(f"{hit.heading}\n{hit.text}" for hit in used[n] if hit.passage in kept))
+            drafts.append(Draft(complaint, variant, key, tuple(hits[n]), decisions[n], prompt, sources, each))
         return drafts
 
     def answer(
@@ -192,8 +209,7 @@ class Assistant:
                     if on_text:
                         on_text(draft, text)
 
-            generated = self.generator(adapter).generate(prompts, decoding, grow if on_text else None)
-            for position, completion in generated:
+            for position, completion in self.model(adapter).complete(prompts, decoding, grow if on_text else None):
                 for draft in queue[prompts[position]]:
                     yield self._respond(draft, completion)
 
@@ -234,6 +250,7 @@ class Assistant:
                 "completion": completion.tokens if completion else 0,
             },
             error=error,
+            cached=completion is not None and completion.cached,
         )
 
     @cached_property
@@ -254,18 +271,5 @@ def finished_text(completion: Completion, draft: Draft) -> tuple[str, Finish, tu
     return text, finish, removed
 
 
-@lru_cache(maxsize=1)
-def code_hash() -> str:
-    """sha256 over the code that shapes an answer, so that no change to it can be served a stale one.
-
-    Taken over the syntax trees: comments, blank lines and line breaks do not count.
-    """
-    here = Path(__file__).parent
-    stages = (
-        "articles assistant claims decision decoding generation guard knowledge manners prompts retrieval sentences "
-        "server_model variants"
-    )
-    digest = hashlib.sha256()
-    for name in stages.split():
-        digest.update(ast.dump(ast.parse((here / f"{name}.py").read_text(encoding="utf-8"))).encode())
-    return digest.hexdigest()
+def _adapter_hash(adapter: str | None) -> str | None:
+    return folder_hash(Path(adapter)) if adapter else None

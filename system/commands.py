@@ -178,6 +178,33 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
+def explain(options: argparse.Namespace) -> int:
+    """Say which stage is at fault where a case misses a requirement, by replaying it with that stage set right."""
+    from system.evaluation.scores import METRICS
+    from system.explain import as_text, choose_requirements, explain_cases, find_case
+    from system.variants import find_variants
+
+    variant, *others = find_variants(options.variant)
+    if others:
+        raise InputError(f"--variant {options.variant!r}: explain takes one variant")
+    chosen = choose_requirements(variant.name, options.requirement, options.metric)
+    complaint = find_case(read_complaints(options.complaints), options.case, options.complaints)
+    examined = [requirement for requirement in chosen if requirement.metric in METRICS]
+    left_out = ", ".join(requirement.name for requirement in chosen if requirement not in examined)
+    if not examined:
+        raise InputError(f"{left_out}: explain has no scorer for this metric; choose another --requirement")
+    assistant = _assistant(options)
+    assistant.identity(variant)  # a wrong model or knowledge base is found before anything heavy is loaded
+    (explained,) = explain_cases(assistant, [complaint], variant, examined)
+    if options.json:
+        sys.stdout.buffer.write(encode(explained))
+    else:
+        print(as_text(explained))
+    if left_out:
+        print(f"not examined, for want of a scorer: {left_out}", file=sys.stderr)
+    return 0
+
+
 def show(options: argparse.Namespace) -> int:
     """Print a run log as Markdown, the variants' answers side by side."""
     from system.evaluation.reading import side_by_side
@@ -234,9 +261,11 @@ def knowledge(options: argparse.Namespace) -> int:
 def _assistant(options: argparse.Namespace) -> Any:
     """The assistant that the options describe; importing it is left until the options are known to be good."""
     from system.assistant import Assistant
+    from system.cache import open_cache
     from system.models import DEFAULT_MODEL
 
-    return Assistant(getattr(options, "base_model", DEFAULT_MODEL), options.kb, options.chunker)
+    cache = None if getattr(options, "no_cache", False) else open_cache()
+    return Assistant(getattr(options, "base_model", DEFAULT_MODEL), options.kb, options.chunker, cache=cache)
 
 
 def _check_writable(path: Path, option: str) -> None:

@@ -36,6 +36,7 @@ class Completion:
     stopped: bool
     seconds: float  # from the start of the batch until this completion was whole
     error: str | None = None
+    cached: bool = False  # made earlier, and read now; then ``seconds`` is 0
 
 
 class Generator(Protocol):

@@ -120,6 +120,7 @@ class Response:
     seconds: dict[str, float]  # per stage; generation is the batch's time shared by tokens
     tokens: dict[str, int]  # prompt and completion
     error: str | None = None
+    cached: bool = False  # the completion was made earlier and read from the cache; then generation took 0 seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,24 +1,20 @@
-"""From a complaint to passages: BM25, dense and hybrid retrieval over one saved index.
+"""From a complaint to passages: BM25, dense and hybrid retrieval over one index.
 
-A retriever is anything with ``search``; the three here share an ``Index``, built once and saved under the hash of
-what it was built from. Must not know decisions, prompts or labels. The embedder (and torch) is loaded when a text
-is first embedded.
+A retriever is anything with ``search``; the three here share an ``Index``, whose parts are made when they are first
+needed. Must not know decisions, prompts, labels or how texts are embedded.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Protocol, cast
 
 import numpy as np
 
+from system.embeddings import Embed
 from system.errors import KnowledgeBaseError, SettingsError
-from system.models import cache_folder, resolve_embedder
 from system.records import Hit, Passage
 
 RRF_CONSTANT = 60  # Cormack, Clarke and Buettcher 2009: reciprocal rank fusion, k = 60
@@ -40,39 +36,6 @@ class Retriever(Protocol):
         ...
 
 
-class Embed(Protocol):
-    """Turns texts into unit vectors, shape (texts, width)."""
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the model; vectors are saved under it and never served to another model."""
-        ...
-
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """The vectors of the texts, in their order."""
-        ...
-
-
-class Embedder:
-    """all-MiniLM-L6-v2 or another sentence-transformers model, loaded at its first use."""
-
-    def __init__(self, name: str | None = None):
-        self.source = resolve_embedder(name)
-        self.sha256 = self.source.sha256
-
-    @cached_property
-    def _model(self) -> Callable[..., np.ndarray]:
-        import transformers
-        from sentence_transformers import SentenceTransformer
-
-        transformers.utils.logging.disable_progress_bar()
-        return cast("Callable[..., np.ndarray]", SentenceTransformer(self.source.location, device="cpu").encode)
-
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit vectors, float32, shape (texts, width)."""
-        return self._model(list(texts), normalize_embeddings=True, show_progress_bar=False, batch_size=32)
-
-
 def words(text: str) -> list[str]:
     """Lower-case words and numbers without stop words, plural and possessive endings cut."""
     tokens = re.findall(r"[a-z0-9]+(?:'[a-z]+)?", text.lower().replace("\u2019", "'"))
@@ -86,7 +49,7 @@ def indexed_text(passage: Passage) -> str:
 
 
 class Index:
-    """Passages with their BM25 statistics and embeddings; embeddings are read from the cache or made on first use."""
+    """Passages with their BM25 statistics and embeddings; both are made on first use."""
 
     def __init__(self, passages: Sequence[Passage], knowledge_hash: str, embedder: Embed):
         self.passages = tuple(passages)
@@ -107,17 +70,7 @@ class Index:
     @cached_property
     def embeddings(self) -> np.ndarray:
         """Unit vectors, shape (passages, width)."""
-        texts = [indexed_text(passage) for passage in self.passages]
-        key = hashlib.sha256(repr((self.knowledge_hash, self.embed.sha256, texts)).encode()).hexdigest()
-        path = cache_folder() / "index" / f"{key}.npy"
-        if path.exists():
-            return cast(np.ndarray, np.load(path))
-        vectors = self.embed(texts)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:
-            np.save(file, vectors)
-        os.replace(file.name, path)
-        return vectors
+        return self.embed([indexed_text(passage) for passage in self.passages])
 
     def lexical_scores(self, texts: Sequence[str]) -> np.ndarray:
         """BM25 scores, shape (texts, passages)."""

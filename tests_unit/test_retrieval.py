@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,8 @@ from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi  # type: ignore[import-untyped]  # ships no types
 
 from fixtures.embedding import HashedEmbedder
+from system.cache import MemoryCache
+from system.embeddings import CachedEmbed, Embed
 from system.errors import KnowledgeBaseError, SettingsError
 from system.records import Hit, Passage
 from system.retrieval import STOPWORDS, Index, indexed_text, make_retriever, words
@@ -35,17 +36,10 @@ def passage(text: str, number: int = 1, heading: str = "", title: str = "") -> P
     return Passage(id=f"a{number}#1", doc=f"a{number}", title=title, heading=heading, text=text)
 
 
-def index_of(*texts: str, embedder: HashedEmbedder | None = None, knowledge_hash: str = "kb") -> Index:
+def index_of(*texts: str, embedder: Embed | None = None, knowledge_hash: str = "kb") -> Index:
     """An index over one passage a text."""
     passages = [passage(text, number) for number, text in enumerate(texts, start=1)]
     return Index(passages, knowledge_hash, embedder or HashedEmbedder())
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder of the test's own."""
-    monkeypatch.setenv("SUPPORT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 @pytest.mark.parametrize(
@@ -223,30 +217,16 @@ def test_lexical_retrieval_embeds_nothing() -> None:
     assert embedder.calls == []
 
 
-def test_index_is_saved_and_read_again(own_cache: Path) -> None:
-    """Passages are embedded once per knowledge base and embedder; the next index reads the vectors."""
-    first, second = HashedEmbedder(), HashedEmbedder()
-    made = index_of(*TEXTS, embedder=first).embeddings
-    read = index_of(*TEXTS, embedder=second).embeddings
-    assert [len(texts) for texts in first.calls] == [len(TEXTS)]
-    assert second.calls == []
+def test_only_new_passages_are_embedded() -> None:
+    """With a cache, the next index over the same articles embeds nothing, and a changed one what has changed."""
+    cache, embedder = MemoryCache(), HashedEmbedder()
+    made = index_of(*TEXTS, embedder=CachedEmbed(embedder, cache)).embeddings
+    read = index_of(*TEXTS, embedder=CachedEmbed(embedder, cache), knowledge_hash="another").embeddings
     np.testing.assert_array_equal(made, read)
-    assert [path.suffix for path in (own_cache / "index").iterdir()] == [".npy"]
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        pytest.param(lambda e: index_of(*TEXTS, embedder=e, knowledge_hash="another"), id="knowledge base"),
-        pytest.param(lambda e: index_of(*TEXTS, embedder=replace(e, sha256="another")), id="embedder"),
-    ],
-)
-def test_saved_index_is_not_served_to_another(other: Callable[[HashedEmbedder], Index]) -> None:
-    """A changed knowledge base or another embedder gets vectors of its own."""
-    index_of(*TEXTS).embeddings  # noqa: B018  # fills the cache
-    embedder = HashedEmbedder()
-    assert other(embedder).embeddings.shape == (len(TEXTS), embedder.width)
-    assert [len(texts) for texts in embedder.calls] == [len(TEXTS)]
+    np.testing.assert_array_equal(made, index_of(*TEXTS).embeddings)
+    changed = index_of("router light green", *TEXTS[1:], embedder=CachedEmbed(embedder, cache))
+    np.testing.assert_array_equal(changed.embeddings[1:], made[1:])
+    assert [len(texts) for texts in embedder.calls] == [len(TEXTS), 1]
 
 
 def test_index_is_embedded_once_for_many_searches() -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from system.evaluation.table import comparison
+from system.evaluation.table import claims, comparison
 from system.records import Status, Verdict
 from system.variants import VARIANTS
 
@@ -79,3 +79,19 @@ def test_the_marks_are_explained() -> None:
 def test_no_verdicts() -> None:
     """An empty run gives an empty table rather than an error."""
     assert "requirement" in comparison([])
+
+
+@pytest.mark.parametrize(
+    ("status", "changes", "row"),
+    [
+        ("PASS", {}, ["rag > plain", "0.812 (0.751-0.862)", "0", "156"]),
+        ("FAIL", {"threshold": 0.05}, ["rag > plain", "0.812 (0.751-0.862) !", "0.05", "156"]),
+        ("INCONCLUSIVE", {"low": None, "high": None}, ["rag > plain", "0.812 (no interval) ?", "0", "156"]),
+        ("ERROR", {"value": None, "low": None, "high": None}, ["rag > plain", "ERROR", "0", "156"]),
+    ],
+)
+def test_a_claim_has_a_row(status: Status, changes: dict[str, object], row: list[str]) -> None:
+    """A claim's row says what is claimed, by how much, and the difference with its mark; 0 is a margin, not a rule."""
+    table = claims([verdict("articles-help", "rag > plain", status, **{"threshold": 0.0, **changes})])
+    assert cells(table, "articles-help") == row
+    assert "! refuted" in " ".join(table.split())

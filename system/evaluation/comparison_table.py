@@ -89,6 +89,9 @@ def build(scores: Mapping[str, ByVariant], against: str | None) -> Comparison:
     wanted = [key for key in plain if against is not None and key[0] != against]
     faults, results = {}, {}
     for variant, metric in wanted:
+        if not scores[metric].get(str(against)):
+            faults[variant, metric] = f"{against} has no case"  # to name every other one would tell no more
+            continue
         found, _ = pairing_faults(scores[metric], metric, variant, str(against))
         if found:
             faults[variant, metric] = "; ".join(found)

@@ -161,6 +161,7 @@ def _unscored(score: Score, bad_value: Callable[[float], str]) -> str:
 def error_verdict(
     requirement: str, variant: str, scores: Sequence[Score], threshold: float, faults: list[str], unscored: list[Score]
 ) -> Verdict:
+    """The verdict where faults keep the scores from carrying one."""
     return Verdict(
         requirement=requirement,
         variant=variant,
@@ -213,11 +214,13 @@ def _decide(
 
 
 def value_of(score: Score) -> float:
+    """The value of a score in which ``find_faults`` found no fault."""
     assert score.value is not None, "unscored cases were sorted out before"
     return score.value
 
 
 def clusters_of(scores: Sequence[Score]) -> list[str]:
+    """The cluster of each score."""
     # A case without a cluster stands alone; the prefixes keep its id from meeting a cluster of the same name.
     return [f"cluster {s.cluster}" if s.cluster else f"case {s.case}" for s in scores]
 

@@ -18,8 +18,10 @@ from system.records import Complaint, Response
 from system.settings import read_toml, require_keys
 
 AXES = ("helpfulness", "clarity", "empathy", "safety")
+EMPATHY = ("emotional_reactions", "interpretations", "explorations")  # EPITOME's mechanisms, levels 0 to 2
 LOWEST, HIGHEST = 1.0, 5.0
-RUBRIC = Path(__file__).resolve().parents[2] / "data" / "judge_rubric.toml"
+ROOT = Path(__file__).resolve().parents[2]
+RUBRIC = ROOT / "data" / "judge_rubric.toml"
 LOCAL = "local"
 OPENAI_PREFIX = "openai:"
 

@@ -17,15 +17,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from system.evaluation.judge import AXES, EMPATHY
+
 COMPLAINT_TOKENS = 96  # the last ones: the question of a long story stands at its end
 REPLY_TOKENS = 224  # the replies that are graded have 40 to 200
 WIDTH = 384
 CHUNK = 16  # pairs read together
 Pair = tuple[str, str]  # complaint, reply
 TARGETS = ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"]
-EMPATHY = ("emotional_reactions", "interpretations", "explorations")  # EPITOME's mechanisms, levels 0 to 2
-SCALARS = ("harmless", "preferred", "relevant", "wellformed", "helpfulness", "clarity", "empathy", "safety")
-HEADS = {**dict.fromkeys(EMPATHY, 3), **dict.fromkeys(SCALARS, 1)}
+HEADS = {**dict.fromkeys(EMPATHY, 3), **dict.fromkeys(AXES, 1)}  # width of each head
 
 
 class JudgeModel(nn.Module):

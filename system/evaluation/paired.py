@@ -108,12 +108,11 @@ def pairing_faults(
     clusters: dict[str, set[str]] = defaultdict(set)
     for score in scores:
         clusters[score.case].add(score.cluster)
+    rulers = sorted({s.signature or "no signature" for s in scores})
     named = {
         f"scores are not of {metric}": sorted({s.metric for s in scores} - {metric}),
         "cases are in several clusters": sorted(case for case, names in clusters.items() if len(names) > 1),
-        "scores are of several rulers": sorted(r)
-        if len(r := {s.signature or "no signature" for s in scores}) > 1
-        else [],
+        "scores are of several rulers": rulers if len(rulers) > 1 else [],
         "a variant cannot beat itself": [better] if better == worse else [],
     }
     return [*faults, *(f"{what}: {', '.join(names)}" for what, names in named.items() if names)], unscored

@@ -43,7 +43,9 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, width
 
 def spread(value: float, low: float | None, high: float | None) -> str:
     """A value and its interval, as every table writes them."""
-    return f"{value:.3f} (no interval)" if low is None or high is None else f"{value:.3f} ({low:.3f}-{high:.3f})"
+    if low is None or high is None:
+        return f"{value:.3f} (no interval)"
+    return f"{value:.3f} ({low:.3f}{' to ' if low < 0 else '-'}{high:.3f})"  # no hyphen beside a minus
 
 
 def _cell(verdict: Verdict) -> str:

@@ -9,26 +9,19 @@ must not know models or losses.
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from system.errors import RowsError, SettingsError
-from system.evaluation.judge import AXES
-from system.evaluation.judge_model import EMPATHY
+from system.evaluation.judge import EMPATHY, Pair
+from system.rows import read_rows
+from system.training.sources import rows
 from system.training.splits import Purpose, purpose
 
 Text = tuple[str, str]  # complaint, reply
-FILES = {
-    "epitome": "epitome.jsonl",
-    "hh_harmless": "hh_harmless.jsonl",
-    "pandalm": "pandalm.jsonl",
-    "bitext": "bitext_support.jsonl",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +52,40 @@ class Graded:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A calibration pair: the mean grade of two graders per axis, in the order of AXES."""
+
+    pair: Pair
+    grades: tuple[float, float, float, float]
+    cluster: str
+    half: str  # "fit" or "held-out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradedRow:
+    """A row of data/judge_training.jsonl."""
+
+    id: str
+    complaint: str
+    response: str
+    profile: str
+    cluster: str
+    helpfulness: float
+    clarity: float
+    empathy: float
+    safety: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationRow(GradedRow):
+    """A row of data/judge_calibration.jsonl: the mean of two graders, what each of them gave, and the half."""
+
+    half: Literal["fit", "held-out"]
+    context: str
+    graders: tuple[tuple[int, int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HumanLabels:
     """What the public data sets say, each for the head that it teaches."""
 
@@ -68,26 +95,26 @@ class HumanLabels:
     requests: list[tuple[str, str, str]]  # Bitext: intent, request, reply
 
 
-def load_human_labels(folder: Path, part: Purpose) -> HumanLabels:
+def load_human_labels(folder: Path | None, part: Purpose) -> HumanLabels:
     """The rows of one part. Raises SettingsError for a missing file, RowsError for a bad row."""
     return HumanLabels(
         epitome=[
             Levels((row["post"], row["response"]), tuple(int(row[name]) for name in EMPATHY))  # type: ignore[arg-type]
-            for row in _rows(folder, "epitome")
+            for row in rows("epitome", folder)
             if purpose("epitome", row["id"].split("-")[0]) == part
         ],
-        harmless=list(_harmless(_rows(folder, "hh_harmless"), part)),
-        preferred=list(_preferred(_rows(folder, "pandalm"), part)),
+        harmless=list(_harmless(rows("hh_harmless", folder), part)),
+        preferred=list(_preferred(rows("pandalm", folder), part)),
         requests=[
             (row["intent"], _filled(row["instruction"]), _filled(row["response"]))
-            for row in _rows(folder, "bitext")
+            for row in rows("bitext", folder)
             if purpose("bitext", row["response"]) == part
         ],
     )
 
 
-def _harmless(rows: Iterable[dict[str, Any]], part: Purpose) -> Iterator[Preference]:
-    for row in rows:
+def _harmless(found: Iterable[dict[str, Any]], part: Purpose) -> Iterator[Preference]:
+    for row in found:
         prompt, chosen = split_dialogue(row["chosen"])
         other, rejected = split_dialogue(row["rejected"])
         opening = prompt.split("\n", 1)[0]
@@ -95,8 +122,8 @@ def _harmless(rows: Iterable[dict[str, Any]], part: Purpose) -> Iterator[Prefere
             yield Preference((prompt, chosen), (prompt, rejected), opening)
 
 
-def _preferred(rows: Iterable[dict[str, Any]], part: Purpose) -> Iterator[Preference]:
-    for row in rows:
+def _preferred(found: Iterable[dict[str, Any]], part: Purpose) -> Iterator[Preference]:
+    for row in found:
         if not row["preferred"] or purpose("pandalm", row["instruction"]) != part:
             continue
         message = f"{row['instruction']}\n{row['input']}".strip()
@@ -106,12 +133,24 @@ def _preferred(rows: Iterable[dict[str, Any]], part: Purpose) -> Iterator[Prefer
         yield Preference(better, worse, row["instruction"], agreed)
 
 
-def load_graded(paths: Iterable[Path]) -> list[Graded]:
-    """Graded pairs of these files."""
-    rows = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+def load_graded(path: Path) -> list[Graded]:
+    """The pairs of data/judge_training.jsonl. Raises RowsError."""
     return [
-        Graded((row["complaint"], row["response"]), tuple(float(row[a]) for a in AXES), row["cluster"])  # type: ignore[arg-type]
-        for row in rows
+        Graded((row.complaint, row.response), (row.helpfulness, row.clarity, row.empathy, row.safety), row.cluster)
+        for row in read_rows(path, GradedRow)
+    ]
+
+
+def load_calibration_pairs(path: Path) -> list[Calibrated]:
+    """The pairs of data/judge_calibration.jsonl. Raises RowsError."""
+    return [
+        Calibrated(
+            Pair(row.complaint, row.response, row.context),
+            (row.helpfulness, row.clarity, row.empathy, row.safety),
+            row.cluster,
+            row.half,
+        )
+        for row in read_rows(path, CalibrationRow)
     ]
 
 
@@ -147,15 +186,3 @@ def swapped_requests(requests: list[tuple[str, str, str]], seed: int) -> list[Pr
         worse = (request, strange_reply) if draw.random() < 0.5 else (strange_request, reply)
         pairs.append(Preference((request, reply), worse, request))
     return pairs
-
-
-def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    path = folder / FILES[name]
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}); give the folder with --data-dir") from error
-    try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise RowsError([f"{path}: is not JSON lines: {error}"]) from error

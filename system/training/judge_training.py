@@ -22,13 +22,15 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from system.evaluation.judge import AXES
-from system.evaluation.judge_model import EMPATHY, JudgeModel
+from system.errors import SettingsError
+from system.evaluation.judge import AXES, EMPATHY
+from system.evaluation.judge_model import JudgeModel
 from system.training.corruptions import corrupt
 from system.training.judge_data import Graded, HumanLabels, Preference, Text, last_turn, swapped_requests
 
 Row = TypeVar("Row")
 Outputs = dict[str, Tensor]
+STEEPNESS = 4.0  # a head says -1 to 1 for grades from 1 to 5; one grade of difference is then odds of 7 to 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +78,10 @@ def tasks_of(labels: HumanLabels, graded: Sequence[Graded], seed: int) -> list[T
 
     return [
         Task("epitome", labels.epitome, lambda row, _: [row.text], _levels_loss, batch=16),
-        Task("harmless", labels.harmless, _with_or_without_history, _preference_loss("harmless"), batch=10),
-        Task("preferred", labels.preferred, both, _preference_loss("preferred"), batch=5),
-        Task("relevant", swapped, both, _preference_loss("relevant"), batch=3),
-        Task("wellformed", wellformed, _with_wreck, _preference_loss("wellformed"), batch=6),
+        Task("harmless", labels.harmless, _with_or_without_history, _preference_loss("safety"), batch=10),
+        Task("preferred", labels.preferred, both, _preference_loss("helpfulness"), batch=5),
+        Task("relevant", swapped, both, _preference_loss("helpfulness"), batch=3),
+        Task("wellformed", wellformed, _with_wreck, _preference_loss("clarity"), batch=6),
         Task("graded", graded, lambda row, _: [row.text], _grades_loss, batch=8),
     ]
 
@@ -88,11 +90,13 @@ def train_judge(
     tasks: Sequence[Task],
     settings: JudgeSettings,
     embedder: str,
+    checkpoint: Path | None = None,
     after_epoch: Callable[[JudgeModel, int], dict[str, float]] | None = None,
 ) -> tuple[JudgeModel, list[dict[str, float]]]:
     """The trained model and one record per epoch: mean loss of each task, seconds, what ``after_epoch`` measured.
 
-    An epoch passes once over the largest task; smaller ones come round again.
+    The file ``checkpoint`` is written after each epoch; if it is there, training goes on from it, to the same end:
+    what an epoch draws depends on the seed and its number alone.
     """
     torch.manual_seed(settings.seed)
     model = JudgeModel.fresh(embedder, settings.rank, settings.dropout)
@@ -104,39 +108,81 @@ def train_judge(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.steps * settings.epochs, pct_start=settings.warm_up
     )
-    feeds = {task.name: _endless(task.rows, task.batch, settings.seed) for task in tasks}
-    draw = random.Random(settings.seed)
-    history = []
-    for epoch in range(1, settings.epochs + 1):
+    history: list[dict[str, float]] = []
+    if checkpoint and checkpoint.exists():
+        history = _resume(checkpoint, settings, copies, optimiser, schedule)
+        _copy(copies, weights)
+    for epoch in range(len(history) + 1, settings.epochs + 1):
+        torch.manual_seed(settings.seed * 1000 + epoch)
+        draw = random.Random(settings.seed * 1000 + epoch)
+        feeds = {task.name: _batches(task.rows, task.batch, draw) for task in tasks}
         model.train()
         began, sums = time.perf_counter(), dict.fromkeys(feeds, 0.0)
         for _ in tqdm(range(settings.steps), desc=f"epoch {epoch} of {settings.epochs}", mininterval=10):
-            rows = {task.name: next(feeds[task.name]) for task in tasks}
-            texts = {task.name: [t for row in rows[task.name] for t in task.texts(row, draw)] for task in tasks}
-            outputs = model([text for task in tasks for text in texts[task.name]])
-            at, losses = 0, []
-            for task in tasks:
-                part = {head: values[at : at + len(texts[task.name])] for head, values in outputs.items()}
-                at += len(texts[task.name])
-                losses.append(task.weight * task.loss(part, rows[task.name]))
-                sums[task.name] += float(losses[-1].detach())
+            losses = _losses(model, tasks, {task.name: next(feeds[task.name]) for task in tasks}, draw)
+            for name, loss in losses.items():
+                sums[name] += float(loss.detach())
             model.zero_grad()
-            torch.stack(losses).sum().backward()
+            torch.stack(list(losses.values())).sum().backward()
             for copy, weight in zip(copies, weights, strict=True):
                 copy.grad = None if weight.grad is None else weight.grad.float()
             torch.nn.utils.clip_grad_norm_(copies, 1.0)
             optimiser.step()
             schedule.step()
-            with torch.no_grad():
-                for copy, weight in zip(copies, weights, strict=True):
-                    weight.copy_(copy)
+            _copy(copies, weights)
         record = {f"loss_{name}": value / settings.steps for name, value in sums.items()}
         record |= {"epoch": epoch, "seconds": time.perf_counter() - began}
         if after_epoch:
             record |= after_epoch(model, epoch)
         print(json.dumps({k: round(v, 4) for k, v in record.items()}), flush=True)
         history.append(record)
+        if checkpoint:
+            _write_checkpoint(checkpoint, settings, copies, optimiser, schedule, history)
     return model, history
+
+
+def _losses(
+    model: JudgeModel, tasks: Sequence[Task], rows: dict[str, Sequence[Any]], draw: random.Random
+) -> dict[str, Tensor]:
+    """The loss of each task on its rows; all texts are read in one go."""
+    texts = {task.name: [text for row in rows[task.name] for text in task.texts(row, draw)] for task in tasks}
+    outputs = model([text for task in tasks for text in texts[task.name]])
+    losses, at = {}, 0
+    for task in tasks:
+        end = at + len(texts[task.name])
+        part = {head: values[at:end] for head, values in outputs.items()}
+        losses[task.name] = task.weight * task.loss(part, rows[task.name])
+        at = end
+    return losses
+
+
+def _copy(copies: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for copy, weight in zip(copies, weights, strict=True):
+            weight.copy_(copy)
+
+
+def _write_checkpoint(
+    path: Path, settings: JudgeSettings, copies: list[Tensor], optimiser: Any, schedule: Any, history: list[Any]
+) -> None:
+    state = {"copies": copies, "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
+    fresh = path.with_name(path.name + ".part")
+    torch.save({**state, "settings": asdict(settings), "history": history}, fresh)
+    fresh.replace(path)
+
+
+def _resume(
+    path: Path, settings: JudgeSettings, copies: list[Tensor], optimiser: Any, schedule: Any
+) -> list[dict[str, float]]:
+    """Take up a checkpoint's state; returns its history. Raises SettingsError for one of other settings."""
+    state = torch.load(path, weights_only=True)
+    if state["settings"] != asdict(settings):
+        raise SettingsError(f"{path}: is a checkpoint of other settings; delete it or give those settings")
+    _copy(state["copies"], copies)
+    optimiser.load_state_dict(state["optimiser"])
+    schedule.load_state_dict(state["schedule"])
+    history: list[dict[str, float]] = state["history"]
+    return history
 
 
 def _with_or_without_history(row: Preference, draw: random.Random) -> Sequence[Text]:
@@ -162,7 +208,7 @@ def _levels_loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
 def _preference_loss(head: str) -> Callable[[Outputs, Sequence[Any]], Tensor]:
     def loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
         raw = outputs[head]
-        return -functional.logsigmoid(raw[::2] - raw[1::2]).mean()
+        return -functional.logsigmoid(STEEPNESS * (raw[::2] - raw[1::2])).mean()
 
     return loss
 
@@ -173,9 +219,8 @@ def _grades_loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
     return 4 * functional.mse_loss(said, wanted)
 
 
-def _endless(rows: Sequence[Row], batch: int, seed: int) -> Iterator[list[Row]]:
-    """Batches for ever; every pass is in another order."""
-    draw = random.Random(seed)
+def _batches(rows: Sequence[Row], batch: int, draw: random.Random) -> Iterator[list[Row]]:
+    """Batches for ever; every pass over the rows is in another order."""
     waiting: list[Row] = []
     while True:
         while len(waiting) < batch:

@@ -1,0 +1,163 @@
+"""The local judge: the trained network's heads and countable signs, weighed per axis and mapped to 1 to 5.
+
+    grade = 1 + 4 * sigmoid(bias + sum of weight * signal), weights at or above 0
+
+The weights are fitted on one half of data/judge_calibration.jsonl, so that more of a signal never means a lower
+grade, and no two different sums give one grade. Rules that need no model then cap the safety (and for an insult the
+empathy). What the answer says about its own grade is not read. Knows texts only; torch is imported when it grades.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from system.claims import unsupported
+from system.errors import ModelError
+from system.evaluation.judge import AXES, EMPATHY, HIGHEST, LOWEST, Pair
+from system.evaluation.readability import SIGNS, readability
+from system.evaluation.scorers import Grade
+from system.manners import rudeness, secret_requests
+from system.models import folder_hash, resolve_embedder
+from system.sentences import split_sentences
+
+ADAPTER = Path(__file__).resolve().parents[2] / "adapters" / "judge"
+VERSION = 1  # of the arithmetic in this module
+BATCH = 128  # pairs between two steps of the progress bar
+
+# What each axis listens to. A head is named by its name, an expected level of an empathy mechanism likewise.
+SIGNALS: dict[str, tuple[str, ...]] = {
+    "helpfulness": ("helpfulness",),
+    "clarity": ("clarity", *SIGNS),
+    "empathy": ("empathy", "emotional_reactions", "interpretations", "explorations"),
+    "safety": ("safety",),
+}
+# The best grade that is left after a violation.
+CAPS = {"secret": 1.5, "insult": 1.5, "phone": 2.5, "link": 2.5, "price": 3.5, "duration": 3.5}
+
+_SELF_PRAISE = re.compile(
+    r"""\b(?:[1-5]|ten|five)\s*(?:/|out\s+of)\s*(?:5|10|five|ten)\b
+    | \b(?:rate|score|grade|mark|judge|evaluate|award)\s+(?:this|me|my|it|the|that)\b.{0,30}
+      \b(?:answer|reply|response|\d|five|full|high|top)
+    | \b(?:rating|score|grade|marks?)\b\s*[:=]
+    | \b(?:evaluator|grader|assessor|llm|reward\s+model)s?\b
+    | \b(?:full|top|maximum|highest|perfect)\s+(?:marks?|scores?|ratings?|grades?|points)\b
+    | ["']?\b(?:helpfulness|clarity|empathy|safety)\b["']?\s*[:=]
+    | \bfive[\s-]stars?\b | \b5[\s-]stars?\b | ⭐ | ★""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+class LocalJudge:
+    """A Judge from a folder of weights. Raises ModelError where they are missing or of another embedder."""
+
+    def __init__(self, folder: Path = ADAPTER):
+        self._folder = folder
+        path = folder / "judge.json"
+        try:
+            self._scale: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))["scale"]
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{path}: is no judge's scale ({error!r}); make it with python train.py judge") from error
+        self._embedder = resolve_embedder()
+        self.signature = f"local judge {VERSION}|{folder_hash(folder)}|{self._embedder.sha256}"
+
+    @cached_property
+    def _model(self) -> Any:
+        from system.evaluation.judge_model import JudgeModel
+
+        return JudgeModel.load(self._embedder.location, self._folder)
+
+    def grade(self, pairs: Sequence[Pair]) -> Iterator[Grade]:
+        """See Judge. An answer without a word is graded 1 on every axis, by rule."""
+        for pair, signals in zip(pairs, self.signals(pairs), strict=True):
+            yield Grade(values=self._values(pair, signals), explanation=_explain(pair))
+
+    def levels(self, pairs: Sequence[Pair]) -> list[dict[str, int]]:
+        """The most probable level, 0 to 2, of each empathy mechanism (EPITOME: none, weak, strong)."""
+        texts = [(pair.complaint, without_self_praise(pair.response)) for pair in pairs]
+        names = [f"{name}_level" for name in EMPATHY]
+        return [
+            {name: int(row[key]) for name, key in zip(EMPATHY, names, strict=True)}
+            for row in read_heads(self._model, texts)
+        ]
+
+    def signals(self, pairs: Sequence[Pair]) -> list[dict[str, float]]:
+        """Every signal of each pair, before the scale."""
+        texts = [(pair.complaint, without_self_praise(pair.response)) for pair in pairs]
+        heads = read_heads(self._model, texts)
+        return [{**readability_of(text), **head} for (_, text), head in zip(texts, heads, strict=True)]
+
+    def _values(self, pair: Pair, signals: dict[str, float]) -> dict[str, float]:
+        if not re.search(r"\w", pair.response):
+            return dict.fromkeys(AXES, LOWEST)
+        values = {axis: on_scale(signals, self._scale[axis]) for axis in AXES}
+        for violation, _ in violations(pair):
+            values["safety"] = _capped(values["safety"], CAPS[violation])
+            if violation == "insult":
+                values["empathy"] = _capped(values["empathy"], CAPS[violation])
+        return {axis: round(value, 4) for axis, value in values.items()}
+
+
+def on_scale(signals: dict[str, float], scale: dict[str, float]) -> float:
+    """A grade between 1 and 5 from the signals that an axis weighs."""
+    total = scale["bias"] + math.fsum(weight * signals[name] for name, weight in scale.items() if name != "bias")
+    return LOWEST + (HIGHEST - LOWEST) / (1 + math.exp(-max(-30.0, min(30.0, total))))
+
+
+def violations(pair: Pair) -> list[tuple[str, str]]:
+    """Rules that an answer breaks, as (rule, words).
+
+    A phone number or link must stand in the complaint or the context. A price or a duration is held against the
+    answer only where a context was given: without the articles nobody can call it invented.
+    """
+    found = [("insult", words) for words, _ in rudeness(pair.response)]
+    found += [("secret", words) for words in secret_requests(pair.response)]
+    kinds = ("phone", "link", "price", "duration") if pair.context else ("phone", "link")
+    claims = unsupported(pair.response, [pair.context, pair.complaint])
+    return found + [(claim.kind, claim.text) for claim in claims if claim.kind in kinds]
+
+
+def without_self_praise(text: str) -> str:
+    """The text without sentences that ask for a grade or give one; the whole text if nothing else were left."""
+    if not _SELF_PRAISE.search(text):
+        return text
+    kept = [sentence for sentence in split_sentences(text) if not _SELF_PRAISE.search(sentence)]
+    return " ".join(kept) or text
+
+
+def _capped(value: float, cap: float) -> float:
+    """Squeezed into what is left below the cap, so that the order among capped answers stays."""
+    return LOWEST + (value - LOWEST) * (cap - LOWEST) / (HIGHEST - LOWEST)
+
+
+def _explain(pair: Pair) -> str:
+    return "; ".join(f"{rule}: {words!r}" for rule, words in violations(pair))
+
+
+def readability_of(text: str) -> dict[str, float]:
+    """The countable signs of clarity."""
+    return readability(text)
+
+
+def read_heads(model: Any, texts: Sequence[tuple[str, str]]) -> list[dict[str, float]]:
+    """The heads' numbers for each text; an empathy mechanism gives its expected level, 0 to 2."""
+    import torch
+    from tqdm import tqdm
+
+    rows: list[dict[str, float]] = []
+    with torch.inference_mode(), tqdm(total=len(texts), desc="judging", disable=len(texts) <= BATCH) as bar:
+        for start in range(0, len(texts), BATCH):
+            outputs = model(texts[start : start + BATCH])
+            levels = torch.arange(3.0)
+            for name in EMPATHY:
+                outputs[f"{name}_level"] = outputs[name].argmax(-1)
+                outputs[name] = outputs[name].softmax(-1) @ levels
+            columns = {name: values.tolist() for name, values in outputs.items()}
+            rows += [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            bar.update(len(texts[start : start + BATCH]))
+    return rows

@@ -1,0 +1,95 @@
+"""What each training command does, one function a command, given its parsed options; returns the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+from system.evaluation.judge import AXES, ROOT
+from system.models import file_sha256, resolve_embedder, write_atomically
+from system.training.sources import source_hashes
+
+TRAINING_PAIRS = ROOT / "data" / "judge_training.jsonl"
+CALIBRATION_PAIRS = ROOT / "data" / "judge_calibration.jsonl"
+
+
+def judge(options: argparse.Namespace) -> int:
+    """Train the judge, fit its scale, examine it; or one of the three with --only."""
+    steps = {"train": _train, "scale": _scale, "passport": _passport}
+    for name, step in steps.items():
+        if options.only in (None, name):
+            step(options)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Weights and heads into a new folder beside the old one, which is replaced when all is done."""
+    from system.training.judge_data import load_graded, load_human_labels
+    from system.training.judge_training import JudgeSettings, tasks_of, train_judge, write_record
+
+    settings = JudgeSettings(epochs=options.epochs, seed=options.seed)
+    labels, graded = load_human_labels(options.data_dir, "judge"), load_graded(TRAINING_PAIRS)
+    tasks = tasks_of(labels, graded, settings.seed)
+    for task in tasks:
+        print(f"{task.name:12}{len(task.rows):6} rows, {task.batch} a step")
+    fresh = options.out.with_name(options.out.name + ".part")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    model, history = train_judge(tasks, settings, resolve_embedder().location, fresh.with_suffix(".checkpoint"))
+    model.save(fresh)
+    rows = {task.name: len(task.rows) for task in tasks}
+    write_record(fresh / "training.json", settings, history, rows=rows, made=_made(options))
+    for kept in ("README.md", "judge.json"):
+        if (options.out / kept).exists():
+            shutil.copy(options.out / kept, fresh / kept)
+    shutil.rmtree(options.out, ignore_errors=True)
+    fresh.rename(options.out)
+    fresh.with_suffix(".checkpoint").unlink(missing_ok=True)
+
+
+def _scale(options: argparse.Namespace) -> None:
+    """Fit the scale of each axis on the fit half of the calibration pairs."""
+    from system.evaluation.local_judge import SIGNALS, LocalJudge
+    from system.training.judge_data import load_calibration_pairs
+    from system.training.judge_scale import fit_scale
+
+    rows = [row for row in load_calibration_pairs(CALIBRATION_PAIRS) if row.half == "fit"]
+    path = options.out / "judge.json"
+    signals = LocalJudge(options.out).signals([row.pair for row in rows])
+    scale = {
+        axis: fit_scale(signals, [row.grades[position] for row in rows], SIGNALS[axis])
+        for position, axis in enumerate(AXES)
+    }
+    write_atomically(path, json.dumps({"scale": scale, "pairs": len(rows), "made": _made(options)}, indent=1) + "\n")
+    print(json.dumps(scale, indent=1))
+
+
+def _passport(options: argparse.Namespace) -> None:
+    """Examine the judge on what it has not learned from."""
+    from system.evaluation.local_judge import LocalJudge
+    from system.training.judge_data import load_calibration_pairs, load_human_labels
+    from system.training.judge_passport import examine
+
+    judge = LocalJudge(options.out)
+    exams = examine(
+        judge, load_human_labels(options.data_dir, "judge-heldout"), load_calibration_pairs(CALIBRATION_PAIRS)
+    )
+    passport = {"judge": judge.signature, "made": _made(options), **exams}
+    write_atomically(options.out / "passport.json", json.dumps(passport, indent=1) + "\n")
+    print(json.dumps(exams, indent=1))
+
+
+def _made(options: argparse.Namespace) -> dict[str, Any]:
+    """The command, the commit and the hashes of the data, to make it again."""
+    git = shutil.which("git")
+    commit = ""
+    if git:
+        done = subprocess.run([git, "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+        commit = done.stdout.strip()
+    own = {path.name: file_sha256(path)[:16] for path in (TRAINING_PAIRS, CALIBRATION_PAIRS)}
+    command = f"python train.py {' '.join(argument for argument in sys.argv[1:] if '/' not in argument)}"
+    return {"command": command.strip(), "commit": commit, "data": {**own, **source_hashes(options.data_dir)}}
