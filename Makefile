@@ -5,12 +5,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JUNIT ?= junit
 
-.PHONY: setup quality test lint unit bench clean
+.PHONY: setup quality test lint unit mutants mutants-fast bench clean
 
 quality: setup  ## every base-model variant over the test complaints, the gates, a comparison table
 	$(BIN)/python -m pytest tests_quality --junitxml=$(JUNIT)-quality.xml
 
-test: setup lint unit quality  ## everything: lint, unit tests, quality gates
+test: setup lint unit quality mutants-fast  ## everything: lint, unit tests, quality gates, mutants without a model
 
 lint: setup
 	$(BIN)/ruff check .
@@ -19,6 +19,12 @@ lint: setup
 
 unit: setup
 	$(BIN)/python -m pytest tests_unit --junitxml=$(JUNIT)-unit.xml
+
+mutants: setup  ## the suite tests itself: every mutant, those of the model on 24 complaints; writes reports/mutants.*
+	$(BIN)/python -m pytest tests_quality/test_mutants.py --mutants=all --write-mutants --junitxml=$(JUNIT)-mutants.xml
+
+mutants-fast: setup  ## the mutants that need no language model
+	$(BIN)/python -m pytest tests_quality/test_mutants.py --mutants=fast --junitxml=$(JUNIT)-mutants.xml
 
 bench: setup  ## throughput against one-at-a-time transformers and llama.cpp
 	$(BIN)/pip install --quiet -e ".[bench]"

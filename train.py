@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
     judge = commands.add_parser("judge", help="train, scale and examine the local judge")
     judge.add_argument("--out", type=Path, default=Path("adapters/judge"), metavar="DIR")
-    judge.add_argument("--epochs", type=int, default=5)
+    judge.add_argument("--epochs", type=int, default=3)
     judge.add_argument("--seed", type=int, default=0)
     judge.add_argument(
         "--only",

@@ -8,10 +8,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 from system.errors import SupportError
+
+# Where a command lives, if not in system.commands.
+_PLACES = dict.fromkeys(("judge", "score", "compare"), "system.evaluation.commands")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,6 +82,31 @@ def parser() -> argparse.ArgumentParser:
     chosen.add_argument("--requirement", metavar="R", help="of tests_quality/gates.toml (default: all of the variant)")
     chosen.add_argument("--metric", metavar="M", help="the requirements on this metric")
     explain.add_argument("--json", action="store_true", help="print the whole Explanation record")
+    judge = command(
+        "judge", "grade pairs of complaint and response: helpfulness, clarity, empathy, safety", knowledge=False
+    )
+    judge.add_argument("--pairs", type=Path, required=True, metavar="FILE.jsonl")
+    judge.add_argument("--kb", type=Path, metavar="DIR", help="articles that tell an invented fact from a true one")
+    judge.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
+    score = command("score", "every metric of every response of a run", model=True)
+    score.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
+    compare = command("compare", "variants of a run side by side, with intervals and significance", model=True)
+    compare.add_argument("--against", metavar="V", help="the variant that the others are tested against")
+    compare.add_argument("--format", choices=("text", "markdown", "json"), default="text")
+    compare.add_argument("--out", type=Path, metavar="FILE", help="write there instead of the terminal")
+    for sub in (score, compare):
+        sub.add_argument("--run", type=Path, required=True, metavar="RUN.jsonl")
+        sub.add_argument(
+            "--references",
+            type=Path,
+            default=Path("data/complaints.jsonl"),
+            metavar="FILE.jsonl",
+            help="the labelled complaints that the run answers (default: %(default)s)",
+        )
+        sub.add_argument("--metrics", metavar="M[,M...]", help="only these metrics")
+    for sub in (judge, score, compare):
+        sub.add_argument("--judge", default="local", metavar="J", help="local or openai:MODEL@URL (default: local)")
+        sub.add_argument("--no-cache", action="store_true", help="compute every score anew")
     show = command("show", "print a run log as Markdown, to read the answers side by side", knowledge=False)
     show.add_argument("--run", type=Path, required=True, metavar="RUN.jsonl")
     command("check", "check the complaints, settings and templates", knowledge=True)
@@ -88,13 +118,17 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def handler(command: str) -> Callable[[argparse.Namespace], int]:
+    """The function of a command; its module is imported when the command is used."""
+    module = import_module(_PLACES.get(command, "system.commands"))
+    return cast("Callable[[argparse.Namespace], int]", getattr(module, command))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = parser().parse_args(arguments)
-    from system import commands
-
     try:
-        status: int = getattr(commands, options.command)(options)
+        status = handler(options.command)(options)
         sys.stdout.flush()
         return status
     except SupportError as error:

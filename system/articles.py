@@ -82,6 +82,12 @@ def load_articles(folder: Path) -> tuple[Article, ...]:
     return tuple(articles[stem] for stem in sorted(articles))
 
 
+def official_text(folder: Path) -> str:
+    """Everything the company has said: headings and text of all articles. Raises KnowledgeBaseError."""
+    sections = (section for article in load_articles(folder) for section in article.sections)
+    return "\n\n".join(f"{section.heading}\n{section.text}" for section in sections)
+
+
 def _spell_out(stem: str) -> str:
     words = re.sub(r"[_\-\s]+", " ", stem).strip()
     return words[:1].upper() + words[1:]

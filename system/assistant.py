@@ -68,8 +68,8 @@ class Assistant:
     knowledge_base: Path = Path("knowledge_base")
     chunker: Literal["heading", "semantic"] = "heading"
     embedder: Embed | None = None  # None: the embedded one
-    cache: Cache | None = None  # of embeddings, prompts and completions; None: nothing is kept
     generators: dict[str | None, Generator] = field(default_factory=dict, repr=False)  # by adapter
+    cache: Cache | None = None  # of embeddings, prompts and completions; None: nothing is kept
 
     @cached_property
     def passages(self) -> tuple[Passage, ...]:

@@ -36,7 +36,7 @@ _CLEAN = str.maketrans(
 )
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE | re.ASCII)
 
 
@@ -57,10 +57,10 @@ _small = f"(?:(?:{'|'.join(_TENS)})(?:[- ]{_one})?|{'|'.join(_TEENS)}|{_one})"
 _hundred = f"(?:(?:an?|{_one})[- ]hundred(?:(?: and)?[- ]{_small})?|{_small})"
 _words = f"(?:(?:an? thousand|{_hundred} thousand)(?:(?: and)? {_hundred})?|{_hundred})"
 _digits = r"(?:\d{1,3}(?:,\d{3}){1,3}(?:\.\d{1,2})?|\d{1,7}(?:[.,]\d{1,2})?)(?![\d,.]?\d)"
-_number = rf"(?<![\w.,])(?:{_digits}|{_words}(?![a-z]))"
+NUMBER = rf"(?<![\w.,])(?:{_digits}|{_words}(?![a-z]))"
 
 
-def _amount(words: str) -> str:
+def amount_of(words: str) -> str:
     """A number in its shortest decimal form: "1,000", "one thousand" and "1000.00" are all "1000"."""
     if words[0].isdigit():
         words = words if re.search(r",\d{1,2}$", words) is None else words.replace(",", ".")
@@ -86,7 +86,7 @@ _endings = (
 )
 _host = r"(?:[a-z0-9_-]{1,63}\.){1,8}"
 _path = r"(?::\d{2,5})?(?:[/?#][^\s<>\[\](){}\"'`|]{0,500})?"
-_LINK = _compile(
+_LINK = compile_pattern(
     rf"(?<![\w.+@/-])(?:mailto:)?(?P<email>[\w.+-]{{1,64}}@{_host}[a-z]{{2,24}})(?![\w@])"
     rf"|(?<![\w/])(?:https?|ftp)://(?P<url>[a-z0-9_.@-]{{1,253}}{_path})"
     rf"|(?<![\w.@/-])(?P<bare>(?:www\.{_host}[a-z]{{2,24}}|{_host}(?:{_endings})|\d{{1,3}}(?:\.\d{{1,3}}){{3}})"
@@ -105,13 +105,13 @@ def _links(text: str) -> Iterator[Found]:
 # --- phone numbers ---
 
 _sep = r"(?: ?[-./] ?| )"
-_measure = r"(?:[kmg]bps|[kmg]b|%|percent|per|times|hours?|hrs?|minutes?|mins?|days?|weeks?|months?|years?|[ap]\.?m)"
-_no_more = rf"(?!\w|[-./]\d| ?{_measure}\b)"
-_keep = f"(?! ?{_measure}\\b)"  # "call +44 20 7946 0958 24 hours": the last group is not part of the number
+MEASURE = r"(?:[kmg]bps|[kmg]b|%|percent|per|times|hours?|hrs?|minutes?|mins?|days?|weeks?|months?|years?|[ap]\.?m)"
+_no_more = rf"(?!\w|[-./]\d| ?{MEASURE}\b)"
+_keep = f"(?! ?{MEASURE}\\b)"  # "call +44 20 7946 0958 24 hours": the last group is not part of the number
 _free = r"8(?:00|88|77|66|55|44|33)"
 _said = r"(?:call|dial|ring|phone|text|sms|whatsapp|tel|telephone|fax|hotline|helpline|(?:support|phone) number)"
-_things = "characters|people|customers|times|agents|users|homes|words|letters|steps|recipients|points|devices"
-_PHONE = _compile(
+THINGS = "characters|people|customers|times|agents|users|homes|words|letters|steps|recipients|points|devices"
+_PHONE = compile_pattern(
     rf"(?<![\w+])(?P<number>"
     rf"(?:\+ ?1{_sep}?|1{_sep}?)?(?:\([2-9]\d{{2}}\){_sep}?|[2-9]\d{{2}}{_sep})\d{{3}}{_sep}\d{{4}}{_no_more}"
     rf"|(?:\+ ?|\b00)[1-9]\d{{0,14}}(?!\d)(?:{_sep}?\(?\d{{1,12}}(?!\d){_keep}\)?){{0,6}}(?!\w)"
@@ -124,10 +124,12 @@ _PHONE = _compile(
     rf"|\b{_said}:?(?: [a-z']{{1,15}}){{0,5}}?:? \(?(?P<said>\d{{2,5}}(?:[- .]\d{{2,6}}){{1,4}}|\d{{7,13}})"
     rf"{_no_more}"
     rf"|\b(?:call|dial|ring|phone|text|sms|press)(?: us)?(?: (?:on|at)| \w{{1,15}} to|(?: [a-z']{{1,15}}){{1,5}}? "
-    rf"(?:on|at|number))?:? \(?(?P<code>[*#]?\d{{3,6}}#?)(?!\w|\) ?\d|[-.,:/]\w| ?{_measure}\b| (?:{_things})\b)"
+    rf"(?:on|at|number))?:? \(?(?P<code>[*#]?\d{{3,6}}#?)(?!\w|\) ?\d|[-.,:/]\w| ?{MEASURE}\b| (?:{THINGS})\b)"
 )
 _KEYPAD = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
-_OTHER_NUMBER = _compile(r"\b(?:account|order|reference|ticket|case|serial|invoice|customer|confirmation|tracking)\b")
+_OTHER_NUMBER = compile_pattern(
+    r"\b(?:account|order|reference|ticket|case|serial|invoice|customer|confirmation|tracking)\b"
+)
 
 
 def _phones(text: str) -> Iterator[Found]:
@@ -155,12 +157,12 @@ _names = {"usd": "usd", "dollar": "usd", "buck": "usd", "gbp": "gbp", "pound": "
 _names |= {"euro": "eur", "cent": "cent"}
 _money = "USD|GBP|EUR|dollars?|bucks?|pounds?|quid|euros?|cents?"
 _cut = "off|discount|credit|rebate|reduction|refund|cheaper|less|saving"
-_PERCENT = _compile(" ?(?:%|per ?cent)$")
-_percent = rf"(?:{_number} ?(?:%|percent\b|per cent\b))"
-_PRICE = _compile(
+_PERCENT = compile_pattern(" ?(?:%|per ?cent)$")
+_percent = rf"(?:{NUMBER} ?(?:%|percent\b|per cent\b))"
+_PRICE = compile_pattern(
     rf"(?:(?:\b(?:US|CA|AU|NZ))?(?P<sign>[$£€]) ?|\b(?P<iso>USD|GBP|EUR) ?)(?P<after>(?:{_digits}))"
     rf"(?: ?- ?[$£€]?(?P<to>{_digits}))?"
-    rf"|(?P<before>{_number}|(?<!\w)an?(?= (?:dollar|euro|buck)\b))(?:[- ]?(?P<name>{_money})\b| ?(?P<tail>[$£€¢]))"
+    rf"|(?P<before>{NUMBER}|(?<!\w)an?(?= (?:dollar|euro|buck)\b))(?:[- ]?(?P<name>{_money})\b| ?(?P<tail>[$£€¢]))"
     rf"|(?P<percent>{_percent})(?= (?:[a-z]{{1,15}} ){{0,3}}(?:{_cut})\b"
     rf"| of (?:the|your|its) (?:[a-z]{{1,15}} ){{0,3}}(?:price|bill|fee|charge|cost)\b)"
     rf"|\b(?:{_cut}|save)\b (?:[a-z]{{1,15}} ){{0,3}}?(?P<percent_after>{_percent})"
@@ -169,8 +171,8 @@ _PRICE = _compile(
 
 def _money_value(amount: str, currency: str) -> str:
     if currency == "cent":
-        return f"usd {_amount(f'{float(_amount(amount)) / 100:.4f}')}"
-    return f"{currency} {_amount(amount)}"
+        return f"usd {amount_of(f'{float(amount_of(amount)) / 100:.4f}')}"
+    return f"{currency} {amount_of(amount)}"
 
 
 def _prices(text: str) -> Iterator[Found]:
@@ -178,7 +180,7 @@ def _prices(text: str) -> Iterator[Found]:
         start, end = match.span()
         if percent := match["percent"] or match["percent_after"]:
             start = match.start("percent") if match["percent"] else match.start("percent_after")
-            yield start, start + len(percent), f"{_amount(_PERCENT.sub('', percent))} %"
+            yield start, start + len(percent), f"{amount_of(_PERCENT.sub('', percent))} %"
         elif match["after"]:
             currency = _signs[match["sign"]] if match["sign"] else match["iso"].lower()
             yield start, match.end("after"), _money_value(match["after"], currency)
@@ -202,20 +204,20 @@ _day_short = f"(?:{_day_name}|mon|tues?|wed|thu(?:rs?)?|fri|sat|sun)"
 _month = "(?:january|february|march|april|(?-i:May)|june|july|august|september|october|november|december)"
 _clock = r"\d{1,2}(?:[:.][0-5]\d)?"
 _half = r"[ap](?:m\b|\.m\.?(?!\w))"
-_TIME = _compile(
+_TIME = compile_pattern(
     rf"(?<![\w.,$£€:])(?:(?:between |from )?(?P<from>{_clock}) ?(?P<from_half>{_half})? ?(?:-|to|until|till|and) ?)?"
     rf"(?P<at>{_clock}) ?(?P<half>{_half})"
     rf"|(?<![\w.:])(?P<clock24>(?:[01]?\d|2[0-3]):[0-5]\d)(?![\w:])"
     rf"|(?<![\w.])(?P<oclock>\d{{1,2}}|{_small}) o'?clock\b|\b(?P<named>noon|midday|midnight)\b"
 )
-_DURATION = _compile(
-    rf"(?:(?P<low>{_number})(?<!hundred)(?<!thousand)(?P<join>(?<=\d) ?- ?| to |-? or | and )(?=\d|[a-z]))?"
-    rf"(?P<number>{_number})(?P<plus> and a half)?"
+_DURATION = compile_pattern(
+    rf"(?:(?P<low>{NUMBER})(?<!hundred)(?<!thousand)(?P<join>(?<=\d) ?- ?| to |-? or | and )(?=\d|[a-z]))?"
+    rf"(?P<number>{NUMBER})(?P<plus> and a half)?"
     rf"(?: ?\([\w -]{{1,20}}\))?(?:[- ])?{_full}(?P<unit>{_unit})(?! to the next)"
     rf"|\b(?:within|in|for|after|every|under|inside|takes?) (?:an?|the|the next) {_full}"
     rf"(?P<single>(?:business|working) day|hour|day|week|month|year)\b|\b(?P<half>half an hour)\b|\b(?P<always>24/7)\b"
 )
-_DAY = _compile(
+_DAY = compile_pattern(
     rf"\b(?P<next>next (?:business |working )?(?:day|week|month|year|{_day_name}))\b"
     rf"|\b(?P<first>{_day_short}) ?(?:-|to|through|until) ?(?P<last>{_day_short})\b|\b(?P<day>{_day_name})s?\b"
     rf"|\b(?P<soon>tomorrow|(?:same|next)[- ](?:business )?day|day after tomorrow)\b"
@@ -248,7 +250,7 @@ def _times(text: str) -> Iterator[Found]:
         elif match["clock24"]:
             yield start, end, match["clock24"].zfill(5)
         elif match["oclock"]:
-            yield start, end, f"{_amount(match['oclock'])} o'clock"
+            yield start, end, f"{amount_of(match['oclock'])} o'clock"
         else:
             yield start, end, "00:00" if match["named"].lower() == "midnight" else "12:00"
 
@@ -264,13 +266,13 @@ def _durations(text: str) -> Iterator[Found]:
             unit = re.sub(r"(?:business|working|week)[- ]?days?", "weekday", (match["unit"] or match["single"]).lower())
             unit = unit.removesuffix("s")
             unit = _units.get(unit, unit)
-            number = _amount(match["number"]) if match["number"] else "1"
+            number = amount_of(match["number"]) if match["number"] else "1"
             number += ".5" if match["plus"] else ""
             if match["low"] and match["join"].strip(" -") in ("or", "and"):
-                yield start, match.end("low"), f"{_amount(match['low'])} {unit}"
+                yield start, match.end("low"), f"{amount_of(match['low'])} {unit}"
                 yield match.start("number"), end, f"{number} {unit}"
             else:
-                yield start, end, f"{_amount(match['low'])}-{number} {unit}" if match["low"] else f"{number} {unit}"
+                yield start, end, f"{amount_of(match['low'])}-{number} {unit}" if match["low"] else f"{number} {unit}"
 
 
 def _days(text: str) -> Iterator[Found]:

@@ -15,7 +15,7 @@ from typing import Any
 from system.complaints import check_text, read_complaints, read_labelled
 from system.errors import InputError, TextError
 from system.records import Complaint, Response
-from system.rows import LineWriter, encode
+from system.rows import LineWriter, encode, write_rows
 
 
 def ask(options: argparse.Namespace) -> int:
@@ -112,7 +112,7 @@ def retrieve(options: argparse.Namespace) -> int:
     _check_writable(options.out, "--out")
     retriever = _assistant(options).retriever(options.retriever)
     found = retriever.search([query.text for query in queries], options.top_k)
-    _write(
+    write_rows(
         options.out,
         (
             {"id": q.id, "hits": [{"doc": h.doc, "passage": h.passage, "score": h.score} for h in hits]}
@@ -127,7 +127,7 @@ def decide(options: argparse.Namespace) -> int:
     queries = read_complaints(options.queries)
     _check_writable(options.out, "--out")
     decisions = _assistant(options).decisions([query.text for query in queries])
-    _write(
+    write_rows(
         options.out,
         (
             {"id": q.id, "action": d.action, "reason": d.reason, "score": d.score}
@@ -278,21 +278,6 @@ def _check_writable(path: Path, option: str) -> None:
         wrong = error.errno or errno.EINVAL
     if wrong:
         raise InputError(f"{path}: cannot be written ({os.strerror(wrong)}); give another {option}")
-
-
-def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write an output file as a whole: a reader never sees half of it. Devices and pipes are written to directly."""
-    lines = b"".join(encode(row) for row in rows)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
-            path.write_bytes(lines)
-            return
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_bytes(lines)
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); give another --out") from error
 
 
 def _standard_input() -> str:

@@ -89,6 +89,7 @@ def explain_cases(
     planned = [next(plans) if misses else ({}, {}) for misses in missed]
     # Without the cache, from which the control would get the very answer that it is to be compared with.
     fresh = replace(assistant, cache=None)
+    fresh.index = assistant.index
     replayed = iter(_answers(fresh, [draft for replays, _ in planned for draft in replays.values()]))
     explained = []
     for (draft, answer), scores, misses, (replays, unchanged) in zip(answers, judged, missed, planned, strict=True):

@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import os
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -78,13 +79,14 @@ def resolve_embedder(name: str | None = None) -> ModelSource:
     return ModelSource(name, str(folder), folder_hash(folder))
 
 
-def folder_hash(folder: Path) -> str:
+def folder_hash(folder: Path, without: Collection[str] = ()) -> str:
     """sha256 over the names and contents of a model folder's weight, tokenizer and configuration files.
 
+    ``without`` names files that only tell of the model, such as what it was measured to be worth.
     Hashing gigabytes takes seconds, so the result is remembered under each file's size and modification time.
     """
     kinds = (".safetensors", ".json", ".bin", ".model", ".jinja", ".txt")
-    files = sorted(p for p in folder.rglob("*") if p.suffix in kinds)
+    files = sorted(p for p in folder.rglob("*") if p.suffix in kinds and p.name not in without)
     if not files:
         raise ModelError(f"{folder}: holds no model files; give a folder written by save_pretrained")
     names = [p.relative_to(folder).as_posix() for p in files]

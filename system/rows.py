@@ -77,6 +77,24 @@ def encode(record: Any) -> bytes:
     return _encoder.encode(record) + b"\n"
 
 
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write an output file as a whole: a reader never sees half of it. Devices and pipes are written to directly.
+
+    Raises InputError if it cannot be written.
+    """
+    lines = b"".join(encode(row) for row in rows)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_bytes(lines)
+            return
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_bytes(lines)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); give another --out") from error
+
+
 class LineWriter:
     """Appends records to a file so that every line is whole, also after a kill and with several writers.
 

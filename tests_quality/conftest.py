@@ -10,20 +10,28 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.judging import judge_scores
 from fixtures.options import ROOT, RUN_LOG
 from fixtures.runs import Run
+from system.cache import open_cache
 from system.complaints import read_complaints
 from system.errors import InputError
-from system.evaluation.gates import judge_mean, judge_rate, judge_zero, message
+from system.evaluation.comparisons import Claim, judge_claims, load_claims
+from system.evaluation.gates import error_verdict, message
+from system.evaluation.judge import AXES, LOCAL
+from system.evaluation.local_judge import ADAPTER
+from system.evaluation.measuring import Rulers
+from system.evaluation.passport import floor_faults, load_floors, read_passport
 from system.evaluation.requirements import Requirement, load_requirements
-from system.evaluation.scores import score_all
+from system.evaluation.table import claims as claim_table
 from system.evaluation.table import comparison
-from system.records import Complaint, Verdict
+from system.records import Complaint, Score, Verdict
 from system.runlog import read_run
 from system.variants import VARIANTS, find_variants
 
 HERE = Path(__file__).parent
 Judge = Callable[[Requirement, str], Verdict]
+_claims: dict[str, Verdict] = {}
 _verdicts: dict[tuple[str, str], Verdict] = {}
 
 
@@ -41,6 +49,12 @@ def requirements() -> tuple[Requirement, ...]:
     return load_requirements(HERE / "gates.toml")
 
 
+@lru_cache(maxsize=1)
+def claims() -> tuple[Claim, ...]:
+    """The comparisons of gates.toml, all of them: they are one family, whichever are asked for."""
+    return load_claims(HERE / "gates.toml")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize by ``requirement`` and ``variant`` (modules name their METRICS), or by ``variant`` and ``case``."""
     try:
@@ -54,10 +68,18 @@ def _parametrize(metafunc: pytest.Metafunc) -> None:
     chosen = [v.name for v in find_variants(config.getoption("variant") or ",".join(VARIANTS))]
     if "requirement" in metafunc.fixturenames:
         metafunc.parametrize(("requirement", "variant"), list(_gates(metafunc.module.METRICS, chosen)))
+    elif "claim" in metafunc.fixturenames:
+        asked = [claim for claim in claims() if {claim.better, claim.worse} <= set(chosen)]
+        metafunc.parametrize("claim", [pytest.param(c, id=c.name, marks=_known(c.baseline)) for c in asked])
     elif "case" in metafunc.fixturenames:
         bound = {v for r in requirements() if r.metric in metafunc.module.METRICS for v in r.variants}
         cases = [(v, c) for v in chosen if v in bound for c in _case_ids(config.getoption("replay"))]
         metafunc.parametrize(("variant", "case"), [pytest.param(v, c, id=f"{v}-{c}") for v, c in cases])
+
+
+def _known(measured: str | None) -> tuple[pytest.MarkDecorator, ...]:
+    """A known miss is expected to be red, and turns red itself when it is met."""
+    return (pytest.mark.xfail(strict=True, raises=GateRedError, reason=measured),) if measured else ()
 
 
 def _gates(metrics: set[str], chosen: list[str]) -> Iterator[object]:
@@ -66,11 +88,8 @@ def _gates(metrics: set[str], chosen: list[str]) -> Iterator[object]:
             continue
         for variant in chosen:
             name = f"{variant}-{requirement.name}"
-            if variant in requirement.baseline:
-                known = pytest.mark.xfail(strict=True, raises=GateRedError, reason=requirement.baseline[variant])
-                yield pytest.param(requirement, variant, id=name, marks=known)
-            elif variant in requirement.variants:
-                yield pytest.param(requirement, variant, id=name)
+            if variant in requirement.variants or variant in requirement.baseline:
+                yield pytest.param(requirement, variant, id=name, marks=_known(requirement.baseline.get(variant)))
 
 
 def _case_ids(replay: Path | None) -> list[str]:
@@ -81,23 +100,58 @@ def _case_ids(replay: Path | None) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def judge(run: Run, complaints: list[Complaint], official: str) -> Judge:
+def rulers(request: pytest.FixtureRequest, official: str) -> Rulers:
+    """Every metric by name, cached on disk."""
+    options = request.config.option
+    return Rulers(official, open_cache(), judge=options.judge, base_model=options.base_model)
+
+
+@pytest.fixture(scope="session")
+def unfit(rulers: Rulers) -> dict[str, list[str]]:
+    """Why the judge may not be used, by axis: its passport is held against the floors of gates.toml."""
+    if rulers.judge != LOCAL:
+        return {axis: [f"the judge {rulers.judge} has no passport"] for axis in AXES}
+    return floor_faults(load_floors(HERE / "gates.toml"), read_passport(ADAPTER), rulers.scorer(AXES[0]).signature)
+
+
+@pytest.fixture(scope="session")
+def judge(run: Run, complaints: list[Complaint], rulers: Rulers, request: pytest.FixtureRequest) -> Judge:
     """Judge one requirement of one variant on the run."""
 
     def judge(requirement: Requirement, variant: str) -> Verdict:
-        scores, expected = score_all(requirement.metric, run.get(variant, []), complaints, official)
-        if requirement.kind == "rate":
-            verdict = judge_rate(requirement.name, variant, scores, requirement.threshold, expected=expected)
-        elif requirement.kind == "mean":
-            verdict = judge_mean(
-                requirement.name, variant, scores, requirement.threshold, scale=requirement.scale, expected=expected
-            )
-        else:
-            verdict = judge_zero(requirement.name, variant, scores, expected=expected)
+        scores, expected = rulers.score(requirement.metric, run.get(variant, []), complaints)
+        verdict = judge_scores(requirement, variant, scores, expected)
+        if requirement.metric in AXES and (faults := request.getfixturevalue("unfit").get(requirement.metric)):
+            verdict = error_verdict(requirement.name, variant, scores, requirement.threshold, faults)
         _verdicts[requirement.name, variant] = verdict
         return verdict
 
     return judge
+
+
+@pytest.fixture(scope="session")
+def judge_claim(
+    run: Run, complaints: list[Complaint], rulers: Rulers, request: pytest.FixtureRequest
+) -> Callable[[Claim], Verdict]:
+    """Judge one claim of the run, corrected for all of gates.toml."""
+    scores: dict[str, dict[str, list[Score]]] = {}
+    expected: dict[str, set[str]] = {}
+    for claim in claims():
+        for variant in (claim.better, claim.worse):
+            if variant not in scores.setdefault(claim.metric, {}):
+                found, wanted = rulers.score(claim.metric, run.get(variant, []), complaints)
+                scores[claim.metric][variant] = found
+                expected.setdefault(claim.metric, set()).update(wanted)
+    verdicts = dict(zip(claims(), judge_claims(claims(), scores, expected), strict=True))
+
+    def judge_claim(claim: Claim) -> Verdict:
+        verdict = verdicts[claim]
+        if claim.metric in AXES and (faults := request.getfixturevalue("unfit").get(claim.metric)):
+            verdict = error_verdict(claim.name, claim.text, [], claim.margin, faults)
+        _claims[claim.name] = verdict
+        return verdict
+
+    return judge_claim
 
 
 @pytest.fixture
@@ -106,7 +160,8 @@ def enforce(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
     log = request.config.getoption("replay") or RUN_LOG
 
     def enforce(verdict: Verdict) -> None:
-        where = f"--variant {verdict.variant} -k {verdict.requirement} --replay {os.path.relpath(log)}"
+        variants = verdict.variant.replace(" > ", ",")
+        where = f"--variant {variants} -k {verdict.requirement} --replay {os.path.relpath(log)}"
         text = message(verdict, f"pytest tests_quality {where}")
         if verdict.status == "ERROR":
             raise GateBrokenError(text)
@@ -122,8 +177,10 @@ def enforce(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The comparison table, when the gates of this process were judged."""
+    width = terminalreporter.config.get_terminal_writer().fullwidth
     if _verdicts:
         terminalreporter.section("variants compared")
-        terminalreporter.write_line(
-            comparison(list(_verdicts.values()), terminalreporter.config.get_terminal_writer().fullwidth)
-        )
+        terminalreporter.write_line(comparison(list(_verdicts.values()), width))
+    if _claims:
+        terminalreporter.section("variants against each other")
+        terminalreporter.write_line(claim_table(list(_claims.values()), width))

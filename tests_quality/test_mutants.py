@@ -15,6 +15,9 @@ from fixtures.mutation import Judge, Material, Mutant, Outcome, hunt, spare
 from fixtures.reference_run import reference_run
 from fixtures.runs import Run
 from fixtures.stage_mutants import product_stages
+from system.evaluation.gates import error_verdict
+from system.evaluation.judge import AXES
+from system.evaluation.measuring import Rulers
 from system.evaluation.requirements import Requirement
 from system.records import Complaint, Verdict
 from system.variants import find_variants
@@ -49,14 +52,17 @@ def _cases(mutants: tuple[Mutant, ...], config: pytest.Config) -> Iterator[objec
 
 
 @pytest.fixture(scope="module")
-def judge_once() -> Judge:
+def judge_once(rulers: Rulers, request: pytest.FixtureRequest) -> Judge:
     """The gates' judge, which remembers what it said of a material that is still there."""
     known: dict[tuple[str, int], tuple[Material, Verdict]] = {}
 
     def judge(requirement: Requirement, material: Material) -> Verdict:
         key = (requirement.name, id(material))
         if key not in known:
-            known[key] = (material, judge_material(requirement, material))
+            verdict = judge_material(requirement, material, rulers)
+            if requirement.metric in AXES and (faults := request.getfixturevalue("unfit").get(requirement.metric)):
+                verdict = error_verdict(requirement.name, material.variant, [], requirement.threshold, faults)
+            known[key] = (material, verdict)
         return known[key][1]
 
     return judge
@@ -74,8 +80,7 @@ def starts_of(run: Run, complaints: list[Complaint], official: str):  # type: ig
             )
             made[variant] = {"product": product, "subset": subset(product)}
             if variant == REFERENCE:
-                passages = {passage.id: passage for passage in product_stages().passages}
-                references = reference_run(complaints, passages, variant)
+                references = reference_run(complaints, product_stages().passages, variant)
                 made[variant]["reference"] = Material(
                     variant=variant, responses=tuple(references), complaints=tuple(complaints), official=official
                 )

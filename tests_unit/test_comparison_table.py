@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,14 +19,6 @@ from system.records import Score
 from system.variants import VARIANTS
 
 NORMAL = list(np.random.default_rng(0).normal(0, 1, size=40))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_garbage_collection() -> Iterator[None]:
-    """statsmodels' multipletests collects garbage on every call, 0.2 s a time where torch or pandas is loaded."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gc.collect", lambda *_: 0)
-        yield
 
 
 def make(variant: str, metric: str, values: Sequence[float], clusters: Sequence[str] | None = None) -> list[Score]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,14 +46,6 @@ scale = [1, 5]
 reason = "Half a point is what a reader notices."
 baseline = "0.1 (-0.2 to 0.4), n 156, 2025-11-20"
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_garbage_collection() -> Iterator[None]:
-    """statsmodels' multipletests collects garbage on every call, 0.2 s a time where torch or pandas is loaded."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gc.collect", lambda *_: 0)
-        yield
 
 
 def make(variant: str, values: Sequence[float], metric: str = "facts") -> list[Score]:

@@ -41,6 +41,7 @@ ANSWERS = (
     "Your bill is ready in the app, and it costs nothing to look.",
     "A person will answer you as soon as one is free.",
 )
+ANSWER = "I am sorry about that. Wait 10 minutes. Your light comes back."
 
 
 def gate(name: str, metric: str, kind: str = "zero", **fields: object) -> Requirement:
@@ -122,7 +123,9 @@ def test_a_score_that_is_spoilt_on_its_way_is_seen(material: Material) -> None:
 
 def test_without_the_requirement_nothing_is_killed(material: Material) -> None:
     """A mutant whose gate does not exist is a failure of its own name, and nothing is broken for it."""
-    outcome = hunt(mutant(lambda m: pytest.fail("was applied"), "empathy"), [EMPTY], {"product": material}, judge_material)
+    outcome = hunt(
+        mutant(lambda m: pytest.fail("was applied"), "empathy"), [EMPTY], {"product": material}, judge_material
+    )
     assert outcome.result == "NO SUCH REQUIREMENT"
     assert not outcome.is_wanted
 
@@ -203,9 +206,17 @@ def test_the_figures() -> None:
         outcome("i", "HARMED", "harmless"),
     ]
     figures = summary(outcomes)
-    assert figures["kill_rate"] == {"value": 0.7, "low": pytest.approx(0.397, abs=1e-3), "high": pytest.approx(0.892, abs=1e-3)}
+    assert figures["kill_rate"] == {
+        "value": 0.7,
+        "low": pytest.approx(0.397, abs=1e-3),
+        "high": pytest.approx(0.892, abs=1e-3),
+    }
     assert figures["kill_rate_of_hunted"]["value"] == 7 / 8  # type: ignore[index]
-    assert (figures["survived"], figures["without_requirement"], figures["without_green_start"]) == (["s"], ["n"], ["g"])
+    assert (figures["survived"], figures["without_requirement"], figures["without_green_start"]) == (
+        ["s"],
+        ["n"],
+        ["g"],
+    )
     assert (figures["harmless"], figures["harmless_red"]) == (2, ["i"])
 
 
@@ -264,7 +275,9 @@ def test_the_reference_run(references: Material) -> None:
         assert tuple(hit.doc for hit in response.hits) == complaint.relevant
 
 
-RECORDED = [row for row in TEXT_MUTANTS if row.name not in ("guard-bypassed", "prompt-recited")]  # need a model's answer
+RECORDED = [
+    row for row in TEXT_MUTANTS if row.name not in ("guard-bypassed", "prompt-recited")
+]  # need a model's answer
 
 
 @pytest.mark.parametrize("row", RECORDED, ids=[row.name for row in RECORDED])
@@ -315,16 +328,16 @@ def test_changed_facts(change: Callable[[str], str | None], text: str, expected:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (cut_short, "I am sorry about that. Wait 10"),
+        (cut_short, "I am sorry about that. Wait"),
         (without_facts, "I am sorry about that. Your light comes back."),
         (without_feeling, "Noted. Wait 10 minutes. Your light comes back."),
-        (said_twice, f"{(T := 'I am sorry about that. Wait 10 minutes. Your light comes back.')}\n\n{T}"),
+        (said_twice, f"{ANSWER}\n\n{ANSWER}"),
     ],
 )
 def test_changed_answers(change: Callable[..., str | None], expected: str) -> None:
     """The rewriting of one answer."""
     complaint = Complaint(id="C-1", text="no light", facts=("10 minutes",), action="RAG")
-    answer = make_response(complaint, "I am sorry about that. Wait 10 minutes. Your light comes back.")
+    answer = make_response(complaint, ANSWER)
     assert change(answer, complaint) == expected
 
 

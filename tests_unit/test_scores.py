@@ -19,7 +19,8 @@ GOOD = "I am sorry about the fee of $8, please call 1-800-555-0117."
 def complaint(action: Action = "RAG", **changes: Any) -> Complaint:
     """A labelled complaint about something that costs $94."""
     fields: dict[str, Any] = {"id": "T-1", "text": "Why did I pay $94?", "cluster": "fee", "action": action}
-    return Complaint(**{**fields, "relevant": ("billing_faq", "service_policies"), **changes})
+    fields |= {"relevant": ("billing_faq", "service_policies"), "facts": ("$94",)}
+    return Complaint(**{**fields, **changes})
 
 
 def of(metric: str, text: str = GOOD, asked: Complaint | None = None, **changes: Any) -> Score | None:

@@ -44,8 +44,9 @@ def weighted_kappa(judged: Sequence[float], graded: Sequence[float], clusters: S
 
     def kappa(a: Numbers, b: Numbers) -> float:
         whole = [np.clip(np.floor(numbers + 0.5), 1, 5).astype(int) for numbers in (a, b)]
-        with np.errstate(invalid="ignore"):
-            return float(cohen_kappa_score(*whole, labels=[1, 2, 3, 4, 5], weights="quadratic"))
+        if len(np.unique(whole)) == 1:
+            return float("nan")  # where all is alike, chance agrees as well as anybody
+        return float(cohen_kappa_score(*whole, labels=[1, 2, 3, 4, 5], weights="quadratic"))
 
     return _measure(kappa, judged, graded, clusters)
 
@@ -98,5 +99,6 @@ def _measure(
     for _ in range(RESAMPLES):
         chosen = np.concatenate([members[c] for c in draw.integers(len(members), size=len(members))])
         drawn.append(statistic(a[chosen], b[chosen]))
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    defined = [value for value in drawn if not np.isnan(value)]
+    low, high = np.quantile(defined, [0.025, 0.975]) if defined else (np.nan, np.nan)
     return Measured(value=round(statistic(a, b), 4), low=round(float(low), 4), high=round(float(high), 4), n=len(a))

@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 # The words of numbers and units are those of the claims, so that both read a text in one way.
-from system.claims import Claim, _amount, _compile, _measure, _number, _things, find_claims
+from system.claims import MEASURE, NUMBER, THINGS, Claim, amount_of, compile_pattern, find_claims
 from system.records import Complaint, Response
 from system.sentences import sentence_spans
 
@@ -39,16 +39,18 @@ _NONE = frozenset(("no", "without"))  # they deny the next word alone: "no charg
 _CONDITION = frozenset("if unless when".split())
 _NEARBY = 3  # words before a fact in which another negation is taken to belong to it
 # "No more than 5 minutes", "not only" and "no-shows" deny nothing.
-_IDIOM = _compile(r"\b(?:no|not) (?:more|less|later|longer|fewer|only|just)\b(?: than\b)?|\bno(?=-\w)")
-_WORD = _compile(rf"(?P<number>{_number})|(?P<word>[^\W_]+(?:'[^\W_]+)*)|(?P<percent>%)|(?P<stop>[.,;:!?](?=\s|$)|\n)")
-_UNIT = rf"{_measure}|{_things}|[mg]hz|per ?cent|met(?:re|er)s?|feet|degrees|digits?|codes?|rings?|instalments?|tests?"
-_QUANTITY = _compile(rf"(?P<number>{_number})[- ]?(?P<unit>(?:{_UNIT})(?!\w)|%)")
+_IDIOM = compile_pattern(r"\b(?:no|not) (?:more|less|later|longer|fewer|only|just)\b(?: than\b)?|\bno(?=-\w)")
+_WORD = compile_pattern(
+    rf"(?P<number>{NUMBER})|(?P<word>[^\W_]+(?:'[^\W_]+)*)|(?P<percent>%)|(?P<stop>[.,;:!?](?=\s|$)|\n)"
+)
+_UNIT = rf"{MEASURE}|{THINGS}|[mg]hz|per ?cent|met(?:re|er)s?|feet|degrees|digits?|codes?|rings?|instalments?|tests?"
+_QUANTITY = compile_pattern(rf"(?P<number>{NUMBER})[- ]?(?P<unit>(?:{_UNIT})(?!\w)|%)")
 _OPENING = re.compile(r"[\s\"'(\[*_•-]*(?:\d{1,3}[.)]\s*)?")
 _NAME = re.compile(r"[A-Z][\w'’-]*(?: [A-Z][\w'’-]*)+")
 
 
 class _Token(NamedTuple):
-    text: str  # a stem, a number between '#', or a claim between '<' and '>'; empty after a clause, a line break after a sentence
+    text: str  # a stem, #number# or <claim>; empty after a clause, a line break after a sentence
     is_negation: bool = False
 
 
@@ -77,7 +79,7 @@ def _words(text: str) -> Iterable[_Token]:
         if match["stop"]:
             yield _Token("" if word in ",;:" else "\n")
         elif match["number"]:
-            yield _Token(f"#{_amount(word)}#")
+            yield _Token(f"#{amount_of(word)}#")
         elif word not in QUALIFIERS:
             yield _Token("%" if word in ("percent", "%") else _stem(word), _NEGATION.fullmatch(word) is not None)
 

@@ -159,7 +159,12 @@ def _unscored(score: Score, bad_value: Callable[[float], str]) -> str:
 
 
 def error_verdict(
-    requirement: str, variant: str, scores: Sequence[Score], threshold: float, faults: list[str], unscored: list[Score]
+    requirement: str,
+    variant: str,
+    scores: Sequence[Score],
+    threshold: float,
+    faults: Sequence[str],
+    unscored: Sequence[Score] = (),
 ) -> Verdict:
     """The verdict where faults keep the scores from carrying one."""
     return Verdict(

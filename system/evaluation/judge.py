@@ -60,8 +60,8 @@ def load_judge(name: str = LOCAL) -> Judge:
     raise SettingsError(f"judge {name!r} is unknown; give {LOCAL} or {OPENAI_PREFIX}MODEL@BASE_URL")
 
 
-def judge_scorer(judge: Judge) -> Scorer:
-    """The judge as a ruler of responses."""
+def pair_scorer(judge: Judge) -> Scorer:
+    """The judge as a ruler of pairs, whose grades are cached."""
 
     def inputs(response: Response, complaint: Complaint, official: str) -> Inputs:
         return Pair(complaint.text, response.text, official)

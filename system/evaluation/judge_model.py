@@ -35,6 +35,9 @@ class JudgeModel(nn.Module):
         super().__init__()
         self.encoder, self.tokenizer = encoder, tokenizer
         self.pooled = nn.Sequential(nn.Dropout(dropout), nn.Linear(3 * WIDTH, WIDTH), nn.GELU(), nn.Dropout(dropout))
+        # Single words say much of harm, and a linear sum of them learns from few examples what the encoder does not.
+        self.words = nn.Embedding(tokenizer.vocab_size, 1)
+        nn.init.zeros_(self.words.weight)
         self.heads = nn.ModuleDict({name: nn.Linear(WIDTH, width) for name, width in HEADS.items()})
 
     @classmethod
@@ -84,7 +87,14 @@ class JudgeModel(nn.Module):
         shared = torch.cat([self._read([ids[p] for p in order[at : at + CHUNK]]) for at in range(0, len(order), CHUNK)])
         shared = shared[torch.argsort(torch.tensor(order))]
         outputs = {name: head(shared) for name, head in self.heads.items()}
-        return {name: value if HEADS[name] > 1 else value.squeeze(-1) for name, value in outputs.items()}
+        outputs = {name: value if HEADS[name] > 1 else value.squeeze(-1) for name, value in outputs.items()}
+        return {**outputs, "safety": outputs["safety"] + self._words_of(ids)}
+
+    def _words_of(self, ids: Sequence[tuple[list[int], list[int]]]) -> Tensor:
+        """Sum over the different words of each reply, by the root of their number; shape (n,)."""
+        replies = [sorted({i for i, kind in zip(*row, strict=True) if kind}) for row in ids]
+        sums = [self.words(torch.tensor(reply)).sum() / len(reply) ** 0.5 for reply in replies]
+        return torch.stack(sums)
 
     def _read(self, ids: Sequence[tuple[list[int], list[int]]]) -> Tensor:
         """Token ids and segments of a few pairs to their pooled states, shape (n, WIDTH)."""

@@ -23,7 +23,7 @@ from system.evaluation.judge import AXES, EMPATHY, HIGHEST, LOWEST, Pair
 from system.evaluation.readability import SIGNS, readability
 from system.evaluation.scorers import Grade
 from system.manners import rudeness, secret_requests
-from system.models import folder_hash, resolve_embedder
+from system.models import ModelSource, folder_hash, resolve_embedder
 from system.sentences import split_sentences
 
 ADAPTER = Path(__file__).resolve().parents[2] / "adapters" / "judge"
@@ -60,17 +60,19 @@ class LocalJudge:
         self._folder = folder
         path = folder / "judge.json"
         try:
-            self._scale: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))["scale"]
-        except (OSError, ValueError, KeyError) as error:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            self._scale: dict[str, dict[str, float]] = known["scale"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{path}: is no judge's scale ({error!r}); make it with python train.py judge") from error
         self._embedder = resolve_embedder()
-        self.signature = f"local judge {VERSION}|{folder_hash(folder)}|{self._embedder.sha256}"
+        if known.get("embedder", self._embedder.sha256) != self._embedder.sha256:
+            raise ModelError(f"{path}: was fitted over another embedder; make it anew with python train.py judge")
+        # The passport tells of the judge and names its signature, so it cannot be a part of that.
+        self.signature = f"local judge {VERSION}|{folder_hash(folder, without=['passport.json'])}|{self._embedder.sha256}"
 
     @cached_property
     def _model(self) -> Any:
-        from system.evaluation.judge_model import JudgeModel
-
-        return JudgeModel.load(self._embedder.location, self._folder)
+        return load_network(self._embedder, self._folder)
 
     def grade(self, pairs: Sequence[Pair]) -> Iterator[Grade]:
         """See Judge. An answer without a word is graded 1 on every axis, by rule."""
@@ -88,12 +90,10 @@ class LocalJudge:
 
     def signals(self, pairs: Sequence[Pair]) -> list[dict[str, float]]:
         """Every signal of each pair, before the scale."""
-        texts = [(pair.complaint, without_self_praise(pair.response)) for pair in pairs]
-        heads = read_heads(self._model, texts)
-        return [{**readability_of(text), **head} for (_, text), head in zip(texts, heads, strict=True)]
+        return read_signals(self._model, pairs)
 
     def _values(self, pair: Pair, signals: dict[str, float]) -> dict[str, float]:
-        if not re.search(r"\w", pair.response):
+        if not re.search(r"[^\W_]", pair.response):
             return dict.fromkeys(AXES, LOWEST)
         values = {axis: on_scale(signals, self._scale[axis]) for axis in AXES}
         for violation, _ in violations(pair):
@@ -139,9 +139,28 @@ def _explain(pair: Pair) -> str:
     return "; ".join(f"{rule}: {words!r}" for rule, words in violations(pair))
 
 
-def readability_of(text: str) -> dict[str, float]:
-    """The countable signs of clarity."""
-    return readability(text)
+def load_network(embedder: ModelSource, folder: Path) -> Any:
+    """The network of a folder of weights. Raises ModelError where they are missing or do not fit the embedder."""
+    from safetensors import SafetensorError
+
+    from system.evaluation.judge_model import JudgeModel
+
+    try:
+        for name in ("adapter_config.json", "adapter_model.safetensors", "heads.safetensors"):
+            (folder / name).stat()  # peft would look for a missing one on the Hub
+        return JudgeModel.load(embedder.location, folder)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"{folder}: holds no judge's weights that fit ({reason}); make them with python train.py judge"
+        ) from error
+
+
+def read_signals(model: Any, pairs: Sequence[Pair]) -> list[dict[str, float]]:
+    """The countable signs and the heads' numbers of each pair."""
+    texts = [(pair.complaint, without_self_praise(pair.response)) for pair in pairs]
+    heads = read_heads(model, texts)
+    return [{**readability(text), **head} for (_, text), head in zip(texts, heads, strict=True)]
 
 
 def read_heads(model: Any, texts: Sequence[tuple[str, str]]) -> list[dict[str, float]]:

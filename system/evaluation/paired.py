@@ -143,10 +143,11 @@ def holm_adjusted(p_values: Sequence[float], family: int) -> list[float]:
         raise ValueError(f"a family of {family} claims cannot have {len(p_values)} p-values")
     if not p_values:
         return []
-    from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]  # ships no types
-
-    adjusted = multipletests([*p_values, *[1.0] * (family - len(p_values))], method="holm")[1]
-    return [float(p) for p in adjusted[: len(p_values)]]
+    order = np.argsort(p_values, kind="stable")
+    steps = np.asarray(p_values, dtype=np.float64)[order] * (family - np.arange(len(p_values)))
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(p) for p in adjusted]
 
 
 def sign_flip(totals: Floats, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:

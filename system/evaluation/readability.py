@@ -18,7 +18,7 @@ EASY_REPLY = 110  # words; a customer on a telephone's screen scrolls from about
 LONG_WORD = 10  # letters; a stand-in for syllables
 _ENDED = re.compile(r"[.!?:)\"'”’*\]]$|[.!?]\W*$")
 _INITIALS = re.compile(r"\b[A-Z]{2,6}s?\b")
-_KNOWN_INITIALS = frozenset("ID IDS TV PC SMS PIN SIM USB FAQ UK US AM PM OK WPS DVD CD PDF GB MB".split())
+_KNOWN_INITIALS = frozenset("ID TV PC SMS PIN SIM USB FAQ UK US AM PM OK WPS DVD CD PDF GB MB".split())
 
 SIGNS = ("long_sentences", "longest_sentence", "long_reply", "long_words", "initials", "unended", "uncapped", "repeats")
 
@@ -30,7 +30,7 @@ def readability(text: str) -> dict[str, float]:
     if not words:
         return dict.fromkeys(SIGNS, -1.0)
     lengths = [len(sentence.split()) for sentence in sentences]
-    initials = [word for word in _INITIALS.findall(text) if word not in _KNOWN_INITIALS]
+    initials = [word for word in _INITIALS.findall(text) if word.removesuffix("s") not in _KNOWN_INITIALS]
     pairs = Counter(zip(words, words[1:], words[2:], strict=False))
     again = sum(times - 1 for times in pairs.values()) / max(1, len(words) - 2)
     bare = sum(not re.match(r"[\W_]*[A-Z0-9]", sentence) for sentence in sentences) / len(sentences)

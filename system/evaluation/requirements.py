@@ -43,9 +43,9 @@ def load_requirements(path: Path) -> tuple[Requirement, ...]:
     document = read_toml(path)
     tables = document.pop("requirement", None)
     document.pop("comparison", None)  # checked and read by comparisons.py
-    problems = [
-        f"unknown key {key!r}; a gates file has [[requirement]] and [[comparison]] tables only" for key in document
-    ]
+    document.pop("floor", None)  # and by passport.py
+    kinds = "[[requirement]], [[comparison]] and [[floor]]"
+    problems = [f"unknown key {key!r}; a gates file has {kinds} tables only" for key in document]
     if not (isinstance(tables, list) and tables and all(isinstance(table, dict) for table in tables)):
         tables = []
         problems.append("has no [[requirement]] table; a suite without requirements proves nothing")

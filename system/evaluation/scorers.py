@@ -44,22 +44,27 @@ _decoder = msgspec.json.Decoder(Grade)
 
 
 def grade_many(scorer: Scorer, inputs: Sequence[Inputs], cache: Cache) -> list[Grade]:
-    """The grade of each input: read where it is known, computed once where it is not. Errors are not kept."""
+    """The grade of each input: read where it is known, computed once where it is not. Failures are not kept."""
     keys = [key_of(scorer.signature, scorer.metrics, one) for one in inputs]
-    grades = {
-        key: _decoder.decode(found)
-        for key, found in zip(keys, cache.get_many("score", keys), strict=True)
-        if found is not None
-    }
+    stored = zip(keys, cache.get_many("score", keys), strict=True)
+    grades = {key: grade for key, value in stored if (grade := _read(value)) is not None}
     wanted = {key: one for key, one in zip(keys, inputs, strict=True) if key not in grades}
     fresh: dict[str, bytes] = {}
     for key, grade in zip(wanted, scorer.compute(list(wanted.values())) if wanted else (), strict=True):
         grades[key] = grade
-        if grade.error is None:
+        if grade.error is None and all(map(math.isfinite, grade.values.values())):
             fresh[key] = msgspec.json.encode(grade)
     if fresh:
         cache.put_many("score", fresh)
     return [grades[key] for key in keys]
+
+
+def _read(value: bytes | None) -> Grade | None:
+    """A stored grade; None if there is none, or if an older version wrote it."""
+    try:
+        return None if value is None else _decoder.decode(value)
+    except msgspec.DecodeError:
+        return None
 
 
 def score_many(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from system.errors import SettingsError
+from system.evaluation.coverage import claim_count, fact_coverage, groundedness
 from system.evaluation.rules import RULES
 from system.records import Complaint, Response, Score
 
@@ -82,11 +83,15 @@ METRICS: dict[str, Metric] = {
     **{f"hit@{k}": hit_at(k) for k in (1, 2, 3, 5)},
     "decision_accuracy": decision_accuracy,
     "direct_facts": direct_facts,
+    "fact_coverage": fact_coverage,
+    "groundedness": groundedness,
+    "claims": claim_count,
     "hard_rules": hard_rules,
     **{name: rule(name) for name in RULES},
 }
 
-OF_TEXT = frozenset({*RULES, "direct_facts", "hard_rules"})  # metrics that need an answer, not only a decision
+# Metrics that need an answer, not only a decision.
+OF_TEXT = frozenset({*RULES, "direct_facts", "hard_rules", "fact_coverage", "groundedness", "claims"})
 
 
 def score(metric: str, response: Response, complaint: Complaint, official: str) -> Score | None:

@@ -14,6 +14,7 @@ from system.models import file_sha256, resolve_embedder, write_atomically
 from system.training.sources import source_hashes
 
 TRAINING_PAIRS = ROOT / "data" / "judge_training.jsonl"
+PHRASES = ROOT / "data" / "judge_phrases.toml"
 CALIBRATION_PAIRS = ROOT / "data" / "judge_calibration.jsonl"
 
 
@@ -29,11 +30,12 @@ def judge(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> None:
     """Weights and heads into a new folder beside the old one, which is replaced when all is done."""
     from system.training.judge_data import load_graded, load_human_labels
-    from system.training.judge_training import JudgeSettings, tasks_of, train_judge, write_record
+    from system.training.judge_tasks import load_phrases, tasks_of
+    from system.training.judge_training import JudgeSettings, train_judge, write_record
 
     settings = JudgeSettings(epochs=options.epochs, seed=options.seed)
     labels, graded = load_human_labels(options.data_dir, "judge"), load_graded(TRAINING_PAIRS)
-    tasks = tasks_of(labels, graded, settings.seed)
+    tasks = tasks_of(labels, graded, load_phrases(PHRASES), settings.seed)
     for task in tasks:
         print(f"{task.name:12}{len(task.rows):6} rows, {task.batch} a step")
     fresh = options.out.with_name(options.out.name + ".part")
@@ -53,18 +55,20 @@ def _train(options: argparse.Namespace) -> None:
 
 def _scale(options: argparse.Namespace) -> None:
     """Fit the scale of each axis on the fit half of the calibration pairs."""
-    from system.evaluation.local_judge import SIGNALS, LocalJudge
+    from system.evaluation.local_judge import SIGNALS, load_network, read_signals
     from system.training.judge_data import load_calibration_pairs
     from system.training.judge_scale import fit_scale
 
     rows = [row for row in load_calibration_pairs(CALIBRATION_PAIRS) if row.half == "fit"]
     path = options.out / "judge.json"
-    signals = LocalJudge(options.out).signals([row.pair for row in rows])
+    embedder = resolve_embedder()
+    signals = read_signals(load_network(embedder, options.out), [row.pair for row in rows])
     scale = {
         axis: fit_scale(signals, [row.grades[position] for row in rows], SIGNALS[axis])
         for position, axis in enumerate(AXES)
     }
-    write_atomically(path, json.dumps({"scale": scale, "pairs": len(rows), "made": _made(options)}, indent=1) + "\n")
+    known = {"scale": scale, "embedder": embedder.sha256, "pairs": len(rows), "made": _made(options)}
+    write_atomically(path, json.dumps(known, indent=1) + "\n")
     print(json.dumps(scale, indent=1))
 
 
@@ -90,6 +94,6 @@ def _made(options: argparse.Namespace) -> dict[str, Any]:
     if git:
         done = subprocess.run([git, "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
         commit = done.stdout.strip()
-    own = {path.name: file_sha256(path)[:16] for path in (TRAINING_PAIRS, CALIBRATION_PAIRS)}
+    own = {path.name: file_sha256(path)[:16] for path in (TRAINING_PAIRS, PHRASES, CALIBRATION_PAIRS)}
     command = f"python train.py {' '.join(argument for argument in sys.argv[1:] if '/' not in argument)}"
     return {"command": command.strip(), "commit": commit, "data": {**own, **source_hashes(options.data_dir)}}

@@ -1,10 +1,9 @@
 """Trains the local judge on several human labels at once; one optimiser step sees one batch of every task.
 
-    train_judge(labels, graded, settings, out)   about half an hour on one core; resumes after a kill
+    train_judge(tasks, settings, embedder, checkpoint)   about half an hour on one core; resumes after a kill
 
-The losses: cross-entropy on the levels of EPITOME's empathy mechanisms; Bradley-Terry (1952, Biometrika 39:324),
--log sigmoid(better - worse), on preferences; squared error on our own graded pairs. Settings are data; the record of
-a run (settings, hashes, losses, validation per epoch) is returned and written beside the weights.
+What is learned stands in ``judge_tasks``. Settings are data; the record of a run (settings, hashes, losses, seconds
+per epoch) is returned and written beside the weights.
 """
 
 from __future__ import annotations
@@ -19,18 +18,13 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from tqdm import tqdm
 
 from system.errors import SettingsError
-from system.evaluation.judge import AXES, EMPATHY
 from system.evaluation.judge_model import JudgeModel
-from system.training.corruptions import corrupt
-from system.training.judge_data import Graded, HumanLabels, Preference, Text, last_turn, swapped_requests
+from system.training.judge_tasks import Task
 
 Row = TypeVar("Row")
-Outputs = dict[str, Tensor]
-STEEPNESS = 4.0  # a head says -1 to 1 for grades from 1 to 5; one grade of difference is then odds of 7 to 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,51 +33,12 @@ class JudgeSettings:
 
     rank: int = 16
     dropout: float = 0.1
-    learning_rate: float = 1e-3
-    epochs: int = 5
-    steps: int = 125  # of an epoch
+    learning_rate: float = 7e-4
+    epochs: int = 3
+    steps: int = 110  # of an epoch
     warm_up: float = 0.06  # share of the steps
     weight_decay: float = 0.01
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """Rows of one label, how they become texts, and the loss on what the model says of these texts."""
-
-    name: str
-    rows: Sequence[Any]
-    texts: Callable[[Any, random.Random], Sequence[Text]]  # every row of a task has equally many
-    loss: Callable[[Outputs, Sequence[Any]], Tensor]
-    batch: int  # rows in a step
-    weight: float = 1.0
-
-
-def tasks_of(labels: HumanLabels, graded: Sequence[Graded], seed: int) -> list[Task]:
-    """All tasks, in the order of their weight in a step."""
-    wellformed = [
-        *(row.better for row in labels.harmless),
-        *(row.better for row in labels.preferred),
-        *((request, reply) for _, request, reply in labels.requests),
-        *(row.text for row in labels.epitome),
-        *(row.text for row in graded if row.grades[AXES.index("clarity")] == 5),
-    ]
-    draw = random.Random(seed)
-    wellformed = [text for text in wellformed if corrupt(text[1], draw) is not None]
-    draw.shuffle(wellformed)
-    swapped = swapped_requests(labels.requests, seed)
-
-    def both(row: Preference, draw: random.Random) -> Sequence[Text]:
-        return [row.better, row.worse]
-
-    return [
-        Task("epitome", labels.epitome, lambda row, _: [row.text], _levels_loss, batch=16),
-        Task("harmless", labels.harmless, _with_or_without_history, _preference_loss("safety"), batch=10),
-        Task("preferred", labels.preferred, both, _preference_loss("helpfulness"), batch=5),
-        Task("relevant", swapped, both, _preference_loss("helpfulness"), batch=3),
-        Task("wellformed", wellformed, _with_wreck, _preference_loss("clarity"), batch=6),
-        Task("graded", graded, lambda row, _: [row.text], _grades_loss, batch=8),
-    ]
 
 
 def train_judge(
@@ -183,40 +138,6 @@ def _resume(
     schedule.load_state_dict(state["schedule"])
     history: list[dict[str, float]] = state["history"]
     return history
-
-
-def _with_or_without_history(row: Preference, draw: random.Random) -> Sequence[Text]:
-    """The judge meets whole dialogues and single messages; it learns from both."""
-    (dialogue, better), (_, worse) = row.better, row.worse
-    message = last_turn(dialogue) if draw.random() < 0.5 else dialogue
-    return [(message, better), (message, worse)]
-
-
-def _with_wreck(text: Text, draw: random.Random) -> Sequence[Text]:
-    wreck = None
-    while wreck is None:  # a wreck may come out as it went in
-        wreck = corrupt(text[1], draw)
-    return [text, (text[0], wreck)]
-
-
-def _levels_loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
-    levels = torch.tensor([row.levels for row in rows])
-    losses = [functional.cross_entropy(outputs[name], levels[:, i]) for i, name in enumerate(EMPATHY)]
-    return torch.stack(losses).sum()
-
-
-def _preference_loss(head: str) -> Callable[[Outputs, Sequence[Any]], Tensor]:
-    def loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
-        raw = outputs[head]
-        return -functional.logsigmoid(STEEPNESS * (raw[::2] - raw[1::2])).mean()
-
-    return loss
-
-
-def _grades_loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
-    wanted = (torch.tensor([row.grades for row in rows], dtype=torch.float32) - 3) / 2
-    said = torch.stack([outputs[axis] for axis in AXES], dim=1)
-    return 4 * functional.mse_loss(said, wanted)
 
 
 def _batches(rows: Sequence[Row], batch: int, draw: random.Random) -> Iterator[list[Row]]:

@@ -69,11 +69,13 @@ def source_hashes(folder: Path | None) -> dict[str, str]:
 
 def _local(path: Path) -> list[Row]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().split(b"\n")  # not splitlines, which cuts inside a text, at U+2028 for one
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); give the folder with --data-dir") from error
     found, problems = [], []
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             found.append(json.loads(line))
         except ValueError as error:

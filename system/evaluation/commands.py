@@ -1,0 +1,137 @@
+"""The commands that measure: judge, score and compare; one function a command, given its parsed options."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from system.cache import Cache, MemoryCache, open_cache
+from system.complaints import read_labelled
+from system.errors import InputError
+from system.evaluation.judge import AXES, Pair, load_judge, pair_scorer
+from system.evaluation.measuring import BERTSCORE, OVERLAP, PERPLEXITY, Rulers
+from system.evaluation.rules import RULES
+from system.evaluation.scorers import grade_many
+from system.records import Complaint, Response, Score
+from system.rows import read_rows, write_rows
+from system.runlog import read_run
+
+SCORED = (*OVERLAP, *BERTSCORE, PERPLEXITY[0], *AXES, "fact_coverage", "groundedness", "claims", *RULES)
+COMPARED = ("helpfulness", "clarity", "empathy", "safety", "fact_coverage", "groundedness", "bertscore-f1", "bleu-1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairRow:
+    """A row of a pairs file."""
+
+    id: str
+    complaint: str
+    response: str
+    context: str = ""
+
+
+def judge(options: argparse.Namespace) -> int:
+    """Grade a file of pairs on the four axes; a pair that cannot be graded carries a named error."""
+    rows = read_rows(options.pairs, PairRow)
+    ruler = load_judge(options.judge)
+    official = _official(options.kb) if options.kb else ""
+    pairs = [Pair(row.complaint, row.response, row.context or official) for row in rows]
+    grades = grade_many(pair_scorer(ruler), pairs, _cache(options))
+    write_rows(
+        options.out,
+        (
+            {"id": row.id, **(grade.values if grade.error is None else dict.fromkeys(AXES)), "error": grade.error}
+            | ({"explanation": grade.explanation} if grade.explanation else {})
+            for row, grade in zip(rows, grades, strict=True)
+        ),
+    )
+    usage = getattr(ruler, "usage", None)
+    if usage is not None:
+        print(usage, file=sys.stderr)
+    wrong = sum(grade.error is not None for grade in grades)
+    if wrong:
+        print(f"{wrong} of {len(rows)} pairs could not be graded; their rows say why", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def score(options: argparse.Namespace) -> int:
+    """Every metric of every response of a run, a line a response."""
+    run, complaints, rulers = _material(options)
+    metrics = _metrics(options.metrics, SCORED)
+    scores: dict[tuple[str, str], dict[str, Score]] = {}
+    for responses in run.values():
+        for metric in metrics:
+            for one in rulers.score(metric, responses, complaints)[0]:
+                scores.setdefault((one.variant, one.case), {})[metric] = one
+    write_rows(options.out, (_scored(case, variant, found) for (variant, case), found in scores.items()))
+    signatures = {one.signature for found in scores.values() for one in found.values() if one.signature}
+    print("\n".join(sorted(signatures)), file=sys.stderr)
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Variants side by side with intervals, and marks where one differs from the reference variant."""
+    from system.evaluation import comparison_table as table
+
+    run, complaints, rulers = _material(options)
+    if options.against and options.against not in run:
+        raise InputError(f"--against {options.against!r}: {options.run} holds {', '.join(run)}")
+    scores = {
+        metric: {variant: rulers.score(metric, responses, complaints)[0] for variant, responses in run.items()}
+        for metric in _metrics(options.metrics, COMPARED)
+    }
+    comparison = table.build(scores, options.against)
+    render = {"text": table.render_text, "markdown": table.render_markdown, "json": table.to_json}[options.format]
+    text = render(comparison).rstrip("\n") + "\n"
+    if options.out:
+        try:
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{options.out}: cannot be written ({error.strerror}); give another --out") from error
+    else:
+        print(text, end="")
+    return 0
+
+
+def _material(options: argparse.Namespace) -> tuple[dict[str, list[Response]], list[Complaint], Rulers]:
+    """The run's responses by variant, the labelled complaints that they answer, and the rulers."""
+    official = _official(options.kb)  # first: without articles every label would be wrong
+    run: dict[str, list[Response]] = {}
+    for response in read_run(options.run):
+        run.setdefault(response.variant, []).append(response)
+    if not run:
+        raise InputError(f"{options.run}: holds no response; make one with python -m system run")
+    answered = {response.id for responses in run.values() for response in responses}
+    stems = [path.stem for path in options.kb.iterdir()]
+    complaints = [c for c in read_labelled(options.references, stems) if c.id in answered]
+    if not complaints:
+        raise InputError(
+            f"{options.references}: holds no complaint that {options.run} answers; give the run's own file"
+        )
+    rulers = Rulers(official, _cache(options), options.judge, options.base_model)
+    return run, complaints, rulers
+
+
+def _metrics(asked: str | None, default: Iterable[str]) -> list[str]:
+    return [name.strip() for name in asked.split(",") if name.strip()] if asked else list(default)
+
+
+def _scored(case: str, variant: str, found: dict[str, Score]) -> dict[str, Any]:
+    errors = {metric: one.error for metric, one in found.items() if one.error}
+    values = {metric: one.value for metric, one in found.items()}
+    return {"id": case, "variant": variant, **values, **({"errors": errors} if errors else {})}
+
+
+def _cache(options: argparse.Namespace) -> Cache:
+    return MemoryCache() if options.no_cache else open_cache()
+
+
+def _official(folder: Path) -> str:
+    from system.articles import official_text
+
+    return official_text(folder)
