@@ -27,12 +27,21 @@ def parser() -> argparse.ArgumentParser:
         choices=("train", "scale", "passport"),
         help="one step; without it all three, each from what the one before has left",
     )
-    folder = os.environ.get("SUPPORT_DATA_DIR", "../shared/data")
+    judge.add_argument("--judge", default="local", metavar="J", help="whose passport: local or openai:MODEL@URL")
     for command in (judge,):
         command.add_argument(
-            "--data-dir", type=Path, default=Path(folder), metavar="DIR", help="public data sets (default: %(default)s)"
+            "--data-dir",
+            type=Path,
+            default=_data_folder(),
+            metavar="DIR",
+            help="folder of public data sets (default: SUPPORT_DATA_DIR, ../shared/data, else the Hub)",
         )
     return main
+
+
+def _data_folder() -> Path | None:
+    named, beside = os.environ.get("SUPPORT_DATA_DIR"), Path("../shared/data")
+    return Path(named) if named else beside if beside.is_dir() else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

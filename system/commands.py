@@ -180,28 +180,21 @@ def report(options: argparse.Namespace) -> int:
 
 def explain(options: argparse.Namespace) -> int:
     """Say which stage is at fault where a case misses a requirement, by replaying it with that stage set right."""
-    from system.evaluation.scores import METRICS
     from system.explain import as_text, choose_requirements, explain_cases, find_case
     from system.variants import find_variants
 
     variant, *others = find_variants(options.variant)
     if others:
         raise InputError(f"--variant {options.variant!r}: explain takes one variant")
-    chosen = choose_requirements(variant.name, options.requirement, options.metric)
+    requirements = choose_requirements(variant.name, options.requirement, options.metric)
     complaint = find_case(read_complaints(options.complaints), options.case, options.complaints)
-    examined = [requirement for requirement in chosen if requirement.metric in METRICS]
-    left_out = ", ".join(requirement.name for requirement in chosen if requirement not in examined)
-    if not examined:
-        raise InputError(f"{left_out}: explain has no scorer for this metric; choose another --requirement")
     assistant = _assistant(options)
     assistant.identity(variant)  # a wrong model or knowledge base is found before anything heavy is loaded
-    (explained,) = explain_cases(assistant, [complaint], variant, examined)
+    (explained,) = explain_cases(assistant, [complaint], variant, requirements)
     if options.json:
         sys.stdout.buffer.write(encode(explained))
     else:
         print(as_text(explained))
-    if left_out:
-        print(f"not examined, for want of a scorer: {left_out}", file=sys.stderr)
     return 0
 
 

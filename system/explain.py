@@ -18,12 +18,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from textwrap import indent, shorten
 
-from system.articles import load_articles
+from system.articles import official_text
 from system.assistant import Assistant, Draft
+from system.cache import MemoryCache
 from system.errors import InputError, SettingsError
 from system.evaluation.cause import passes
+from system.evaluation.measuring import Rulers
 from system.evaluation.requirements import Requirement, load_requirements
-from system.evaluation.scores import score as score_by_metric
 from system.records import Complaint, Response, Score
 from system.replays import Stages, label_problems, plan_replays
 from system.variants import Variant
@@ -80,7 +81,7 @@ def explain_cases(
     """
     if problems := label_problems(assistant, complaints):
         raise InputError("\n".join(problems))
-    ruler = ruler or articles_ruler(assistant)
+    ruler = ruler or all_rulers(assistant)
     drafts = assistant.drafts(complaints, variant)
     answers = _answers(assistant, drafts)
     judged = [[(r, ruler(r.metric, answer, draft.complaint)) for r in requirements] for draft, answer in answers]
@@ -142,11 +143,15 @@ def _change(stages: Stages) -> str:
 # --- what is asked for ---
 
 
-def articles_ruler(assistant: Assistant) -> Ruler:
-    """The metrics of ``system.evaluation.scores``, with the assistant's articles as the official text."""
-    sections = (section for article in load_articles(assistant.knowledge_base) for section in article.sections)
-    official = "\n\n".join(f"{section.heading}\n{section.text}" for section in sections)
-    return lambda metric, response, complaint: score_by_metric(metric, response, complaint, official)
+def all_rulers(assistant: Assistant) -> Ruler:
+    """Every metric, with the assistant's articles as the official text."""
+    cache = MemoryCache() if assistant.cache is None else assistant.cache
+    rulers = Rulers(official_text(assistant.knowledge_base), cache, base_model=assistant.base_model)
+
+    def ruler(metric: str, response: Response, complaint: Complaint) -> Score | None:
+        return next(iter(rulers.score(metric, [response], [complaint])[0]), None)
+
+    return ruler
 
 
 def choose_requirements(
@@ -209,7 +214,7 @@ def _lines(explained: Explanation) -> Iterator[str]:
             yield f"  {what}: {told} -> {'mended' if replay.mended else 'not mended'}"
         yield f"  cause: {finding.cause} ({finding.why})"
     if not explained.findings:
-        yield "nothing to explain: the case misses no requirement that was examined"
+        yield "nothing to explain: the case misses no requirement"
     if explained.met:
         yield f"met: {', '.join(explained.met)}"
     if explained.not_applying:

@@ -15,16 +15,17 @@ from fixtures.options import ROOT, RUN_LOG
 from fixtures.runs import Run
 from system.cache import open_cache
 from system.complaints import read_complaints
-from system.errors import InputError
+from system.errors import InputError, ModelError
+from system.evaluation.cause import explain_lines
 from system.evaluation.comparisons import Claim, judge_claims, load_claims
 from system.evaluation.gates import error_verdict, message
-from system.evaluation.judge import AXES, LOCAL
-from system.evaluation.local_judge import ADAPTER
+from system.evaluation.judge import AXES, passport_folder
 from system.evaluation.measuring import Rulers
 from system.evaluation.passport import floor_faults, load_floors, read_passport
 from system.evaluation.requirements import Requirement, load_requirements
 from system.evaluation.table import claims as claim_table
 from system.evaluation.table import comparison
+from system.models import DEFAULT_MODEL
 from system.records import Complaint, Score, Verdict
 from system.runlog import read_run
 from system.variants import VARIANTS, find_variants
@@ -109,9 +110,12 @@ def rulers(request: pytest.FixtureRequest, official: str) -> Rulers:
 @pytest.fixture(scope="session")
 def unfit(rulers: Rulers) -> dict[str, list[str]]:
     """Why the judge may not be used, by axis: its passport is held against the floors of gates.toml."""
-    if rulers.judge != LOCAL:
-        return {axis: [f"the judge {rulers.judge} has no passport"] for axis in AXES}
-    return floor_faults(load_floors(HERE / "gates.toml"), read_passport(ADAPTER), rulers.scorer(AXES[0]).signature)
+    floors = load_floors(HERE / "gates.toml")
+    try:
+        passport = read_passport(passport_folder(rulers.judge))
+    except ModelError as error:
+        return {axis: [str(error)] for axis in AXES}
+    return floor_faults(floors, passport, rulers.scorer(AXES[0]).signature)
 
 
 @pytest.fixture(scope="session")
@@ -155,14 +159,17 @@ def judge_claim(
 
 
 @pytest.fixture
-def enforce(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
+def enforce(request: pytest.FixtureRequest, run: Run, complaints: list[Complaint]) -> Callable[[Verdict], None]:
     """Raise unless a verdict is PASS; INCONCLUSIVE is red unless --inconclusive=warn."""
+    base_model = request.config.getoption("base_model")
+    options = "" if base_model == DEFAULT_MODEL else f"--base-model {base_model}"
     log = request.config.getoption("replay") or RUN_LOG
 
     def enforce(verdict: Verdict) -> None:
         variants = verdict.variant.replace(" > ", ",")
         where = f"--variant {variants} -k {verdict.requirement} --replay {os.path.relpath(log)}"
-        text = message(verdict, f"pytest tests_quality {where}")
+        causes = explain_lines(verdict, run.get(verdict.variant, []), complaints, options)
+        text = "\n".join([message(verdict, f"pytest tests_quality {where}"), *causes])
         if verdict.status == "ERROR":
             raise GateBrokenError(text)
         if verdict.status == "INCONCLUSIVE" and request.config.getoption("inconclusive") == "warn":

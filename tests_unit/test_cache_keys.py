@@ -41,6 +41,8 @@ from system.generation import Completion
 from system.models import ModelSource, folder_hash, resolve_embedder, resolve_model
 from system.prompts import Template
 from system.records import Complaint, Decoding, Hit, Identity, Prompt, Response
+from system.rows import encode
+from system.runlog import read_run
 from system.variants import Variant
 from tests_unit.test_assistant import AGENT, HACK, ORANGE, POEM, ROOT, SMOKE, write_world
 
@@ -396,6 +398,28 @@ def test_any_walk_over_setups(world: Path) -> None:
         hits += response.cached
         assert substance(response) == substance(respond(setup, None)[0])
     assert hits > 3
+
+
+def test_no_model_is_loaded_for_what_is_known(world: Path) -> None:
+    """An assistant that finds everything in the cache has loaded nothing, and one without a cache keeps nothing."""
+    cache = MemoryCache()
+    made, _ = respond(first(), cache)
+    played = assistant(first(), cache, Asked())
+    played.base_model, played.generators = "model", {}  # loading this one would fail
+    (read,) = played.answer(played.drafts([ORANGE], first().variant))
+    assert substance(read) == substance(made)
+    assert played.generators == {}
+    assert respond(first(), None)[1].prompts
+    assert not (world / "cache" / "results").exists()
+
+
+def test_run_log_from_before_the_cache(world: Path) -> None:
+    """A line of a log that was written before responses said where they came from is read as one that was made."""
+    response, _ = respond(first(), MemoryCache())
+    row = json.loads(encode(response))
+    assert row.pop("cached") is False
+    Path("old.jsonl").write_text(json.dumps(row) + "\n")
+    assert read_run(Path("old.jsonl")) == [response]
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2]])

@@ -166,6 +166,15 @@ def test_a_harmless_change_is_spared(material: Material) -> None:
     run = replace(material, responses=(thrice, *material.responses[1:]))
     outcome = spare(harmless(lambda m: m), "agent-rag", [EMPTY, missed], {"product": run}, judge_material)
     assert (outcome.result, outcome.before, outcome.after) == ("spared", "1 green, 1 red", "1 green, 1 red")
+    assert outcome.note == ""
+
+
+def test_a_value_that_moves_without_its_colour_is_told(material: Material) -> None:
+    """A known miss stays known when it grows, and the report says that it grew."""
+    red = material.with_texts(lambda r, c: "", only=0)
+    outcome = spare(harmless(every(lambda r, c: "")), "agent-rag", [EMPTY], {"product": red}, judge_material)
+    assert outcome.result == "spared"
+    assert outcome.note == "empty of agent-rag (product) moves: FAIL 1/3 -> FAIL 3/3"
 
 
 @pytest.mark.parametrize("harm", ["green turns red", "red turns green"])
@@ -226,13 +235,16 @@ def test_the_page() -> None:
         [
             outcome("rude", "killed", broken="a | b", requirement="polite", variant="v", before="PASS", after="FAIL"),
             outcome("blind", "SURVIVED", note="no case\nbreaks the rule"),
-            outcome("quotes", "spared", "harmless"),
+            outcome("quotes", "spared", "harmless", variant="v", before="1 green, 0 red"),
+            outcome("quotes", "HARMED", "harmless", variant="w", before="1 green, 0 red", note="rude: PASS -> FAIL"),
         ]
     )
     assert "| rude | a \\| b | polite of v | - | PASS | FAIL | killed | - |" in text
     assert "1 of 2 (0.500, 95 % Wilson interval" in text
     assert "- blind (): SURVIVED. no case" in text
-    assert "changed a gate's colour: 0 of 1, goal 0" in text
+    assert "changed a gate's colour: 1 of 1, goal 0: quotes" in text
+    assert "| quotes | - | v, w | 1 green, 0 red | spared; HARMED | - |" in text
+    assert "- quotes (w): HARMED. rude: PASS -> FAIL" in text
     for table in (part for part in text.split("\n\n") if part.startswith("| ")):
         assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1
 

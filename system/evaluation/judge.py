@@ -8,6 +8,7 @@ What the grades mean stands in data/judge_rubric.toml. Knows no gate, no variant
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -60,6 +61,14 @@ def load_judge(name: str = LOCAL) -> Judge:
     raise SettingsError(f"judge {name!r} is unknown; give {LOCAL} or {OPENAI_PREFIX}MODEL@BASE_URL")
 
 
+def passport_folder(name: str) -> Path:
+    """Where the passport of a judge lies: beside the local judge's weights, or in a folder named after the model."""
+    if name == LOCAL:
+        return ROOT / "adapters" / "judge"
+    slug = re.sub(r"[^a-z0-9]+", "-", name.rpartition("@")[0].removeprefix(OPENAI_PREFIX).lower()).strip("-")
+    return ROOT / "adapters" / f"judge-{slug or 'unnamed'}"
+
+
 def pair_scorer(judge: Judge) -> Scorer:
     """The judge as a ruler of pairs, whose grades are cached."""
 
@@ -73,8 +82,9 @@ def read_rubric(path: Path = RUBRIC) -> dict[str, dict[str, str]]:
     """By axis: the question, and what each grade "1" to "5" means. Raises SettingsError."""
     rubric = read_toml(path)
     problems = require_keys(rubric, AXES, dict)
-    for axis in AXES:
-        problems += [f"{axis}: {problem}" for problem in require_keys(rubric.get(axis, {}), ("question", *"12345"))]
+    for axis, table in rubric.items():
+        if axis in AXES and isinstance(table, dict):
+            problems += [f"{axis}: {problem}" for problem in require_keys(table, ("question", *"12345"))]
     if problems:
         raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
     return rubric

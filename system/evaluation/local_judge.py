@@ -9,6 +9,7 @@ empathy). What the answer says about its own grade is not read. Knows texts only
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -19,15 +20,19 @@ from typing import Any
 
 from system.claims import unsupported
 from system.errors import ModelError
-from system.evaluation.judge import AXES, EMPATHY, HIGHEST, LOWEST, Pair
+from system.evaluation.judge import AXES, EMPATHY, HIGHEST, LOCAL, LOWEST, ROOT, Pair, passport_folder
 from system.evaluation.readability import SIGNS, readability
 from system.evaluation.scorers import Grade
-from system.manners import rudeness, secret_requests
-from system.models import ModelSource, folder_hash, resolve_embedder
+from system.manners import RUDE_PATTERNS, rudeness, secret_requests
+from system.models import ModelSource, file_sha256, folder_hash, resolve_embedder
 from system.sentences import split_sentences
 
-ADAPTER = Path(__file__).resolve().parents[2] / "adapters" / "judge"
-VERSION = 1  # of the arithmetic in this module
+# What shapes a grade besides the weights. Files, not syntax trees: a passport is committed, and trees differ from one
+# version of Python to the next. So a changed comment asks for a new exam, too; it takes three minutes.
+RULES = (
+    *("evaluation/local_judge.py", "evaluation/judge_model.py", "evaluation/readability.py"),
+    *("claims.py", "manners.py", "sentences.py"),
+)
 BATCH = 128  # pairs between two steps of the progress bar
 
 # What each axis listens to. A head is named by its name, an expected level of an empathy mechanism likewise.
@@ -56,8 +61,8 @@ _SELF_PRAISE = re.compile(
 class LocalJudge:
     """A Judge from a folder of weights. Raises ModelError where they are missing or of another embedder."""
 
-    def __init__(self, folder: Path = ADAPTER):
-        self._folder = folder
+    def __init__(self, folder: Path | None = None):
+        self._folder = folder = folder or passport_folder(LOCAL)
         path = folder / "judge.json"
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
@@ -68,7 +73,8 @@ class LocalJudge:
         if known.get("embedder", self._embedder.sha256) != self._embedder.sha256:
             raise ModelError(f"{path}: was fitted over another embedder; make it anew with python train.py judge")
         # The passport tells of the judge and names its signature, so it cannot be a part of that.
-        self.signature = f"local judge {VERSION}|{folder_hash(folder, without=['passport.json'])}|{self._embedder.sha256}"
+        weights = folder_hash(folder, without=("passport.json", "training.json"))
+        self.signature = f"local judge; weights {weights}; embedder {self._embedder.sha256}; rules {_rules_hash()}"
 
     @cached_property
     def _model(self) -> Any:
@@ -101,6 +107,11 @@ class LocalJudge:
             if violation == "insult":
                 values["empathy"] = _capped(values["empathy"], CAPS[violation])
         return {axis: round(value, 4) for axis, value in values.items()}
+
+
+def _rules_hash() -> str:
+    files = [*(ROOT / "system" / name for name in RULES), RUDE_PATTERNS]
+    return hashlib.sha256("".join(file_sha256(file) for file in files).encode()).hexdigest()
 
 
 def on_scale(signals: dict[str, float], scale: dict[str, float]) -> float:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from typing import Any
 
-from system.evaluation.judge import AXES, ROOT
+from system.errors import SettingsError
+from system.evaluation.judge import AXES, LOCAL, ROOT, Judge, load_judge, passport_folder
 from system.models import file_sha256, resolve_embedder, write_atomically
 from system.training.sources import source_hashes
 
@@ -20,6 +21,8 @@ CALIBRATION_PAIRS = ROOT / "data" / "judge_calibration.jsonl"
 
 def judge(options: argparse.Namespace) -> int:
     """Train the judge, fit its scale, examine it; or one of the three with --only."""
+    if options.judge != LOCAL and options.only != "passport":
+        raise SettingsError(f"--judge {options.judge}: only the local judge is trained; add --only passport")
     steps = {"train": _train, "scale": _scale, "passport": _passport}
     for name, step in steps.items():
         if options.only in (None, name):
@@ -73,17 +76,19 @@ def _scale(options: argparse.Namespace) -> None:
 
 
 def _passport(options: argparse.Namespace) -> None:
-    """Examine the judge on what it has not learned from."""
+    """Examine a judge, local or remote, on what the local one has not learned from."""
     from system.evaluation.local_judge import LocalJudge
     from system.training.judge_data import load_calibration_pairs, load_human_labels
     from system.training.judge_passport import examine
 
-    judge = LocalJudge(options.out)
-    exams = examine(
-        judge, load_human_labels(options.data_dir, "judge-heldout"), load_calibration_pairs(CALIBRATION_PAIRS)
-    )
+    is_local = options.judge == LOCAL
+    judge: Judge = LocalJudge(options.out) if is_local else load_judge(options.judge)
+    folder = options.out if is_local else passport_folder(options.judge)
+    labels = load_human_labels(options.data_dir, "judge-heldout")
+    exams = examine(judge, labels, load_calibration_pairs(CALIBRATION_PAIRS))
     passport = {"judge": judge.signature, "made": _made(options), **exams}
-    write_atomically(options.out / "passport.json", json.dumps(passport, indent=1) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "passport.json", json.dumps(passport, indent=1) + "\n")
     print(json.dumps(exams, indent=1))
 
 

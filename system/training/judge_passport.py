@@ -58,7 +58,6 @@ def human_labels(judge: Any, grade: Callable[[Sequence[Pair]], Grades], labels: 
     """Agreement with the held-out public labels, per axis that they speak of."""
     replies = [Pair(*row.text) for row in labels.epitome]
     posts = [pair.complaint for pair in replies]
-    said = judge.levels(replies)
     empathy = [one["empathy"] for one in grade(replies)]
     totals = [float(sum(row.levels)) for row in labels.epitome]
     measured = {
@@ -69,7 +68,9 @@ def human_labels(judge: Any, grade: Callable[[Sequence[Pair]], Grades], labels: 
         ),
         "empathy: EPITOME, Spearman with the sum of levels": agreement.spearman(empathy, totals, posts),
     }
-    for position, name in enumerate(EMPATHY):
+    # The levels of the mechanisms are the local judge's own; a remote judge gives grades only.
+    said = judge.levels(replies) if hasattr(judge, "levels") else []
+    for position, name in enumerate(EMPATHY if said else ()):
         truth = [row.levels[position] for row in labels.epitome]
         measured[f"empathy: EPITOME {name}, macro-F1"] = agreement.macro_f1([one[name] for one in said], truth, posts)
         right = [float(one[name] == level) for one, level in zip(said, truth, strict=True)]
