@@ -21,6 +21,8 @@ def parser() -> argparse.ArgumentParser:
     judge = commands.add_parser("judge", help="train, scale and examine the local judge")
     judge.add_argument("--out", type=Path, default=Path("adapters/judge"), metavar="DIR")
     judge.add_argument("--epochs", type=int, default=3)
+    judge.add_argument("--learning-rate", type=float, default=7e-4, help="at its height (default: %(default)s)")
+    judge.add_argument("--start", type=Path, metavar="DIR", help="a trained judge to go on from (warm restart)")
     judge.add_argument("--seed", type=int, default=0)
     judge.add_argument(
         "--only",

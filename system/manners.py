@@ -100,42 +100,77 @@ def rudeness(text: str) -> tuple[tuple[str, str], ...]:
 
 # The support PIN may be asked for, a transfer PIN goes to another operator, and a new password is chosen, not told.
 _CODE = "security|verification|log-?in|sign-in|recovery|two-factor|two-step|2FA|authentication|one-time|SMS|OTP"
+_LENGTH = "three|four|five|six|seven|eight|twelve|sixteen|[3-8]|12|16"
 _SECRET = (
-    r"(?:(?<!new )pass(?:word|code|phrase)s?|log-?in (?:details|data)|credentials"
+    r"(?:(?<!new )pass(?:word|code|phrase)s?|log-?in (?:details|data|secret)|credentials|(?<!press )your (?:bank )?log-?in"
     r"|(?:(?:credit|debit|bank|payment) )?card (?:number|details|digits)|(?:full|complete|entire) (?:credit|debit) card"
-    rf"|CVV2?|CVC2?|card security code|(?:{_CODE}|\w+-digit) (?:(?:access|verification|security|recovery) )?codes?|OTP"
+    r"|(?:digits?|numbers?) (?:(?:printed |embossed )?(?:on|of|from) )(?:the (?:front|back|face)(?: and the back)? of )?"
+    r"(?:your|the) (?:(?:credit|debit|bank|payment) )?card|(?:digits?|numbers?) on (?:its|the) (?:front|back)|your PUK"
+    r"|CVV2?|CVC2?|card security code|OTP"
+    rf"|(?:{_CODE}|activation|transaction|\w+-digit) (?:(?:access|verification|security|recovery) )?codes?"
     r"|codes? (?:that |which )?(?:we|I|you|was|has been|is) (?:just |have |has )?(?:sent|texted|got|received?|emailed)"
-    r"|codes? (?:in|from) the (?:text|sms|email|message|app)|social security (?:number|no)|SSN|mother's maiden name"
+    r"|codes? (?:in|from) (?:the|your) (?:[\w-]+ )?(?:text|sms|email|message|app)"
+    r"|(?:security|verification) (?:[\w-]+ )?(?:text|message)"
+    rf"|(?:{_LENGTH}) digits(?! (?:of|in|on) (?:your|the) (?:account|customer|phone|order|case|ticket|serial|post))"
+    r"|social security (?:number|no)|SSN|mother's maiden name"
     r"|(?<!support )(?<!transfer )(?-i:PINs?)|your (?!support|transfer)(?:[\w-]+ )?(?<!support )(?<!transfer )pin)\b"
     r"(?! (?:reset|page|link|manager|screen|field|problem|issue|hint|settings|change|rules?|works?)\b)"
 )
 _GAP = r"(?:(?!(?:if|whether|when|how|where|why|once|after|before|about|new|reset|without)\b)[\w'/-]+,? ){0,7}?"
+# A bare "code" is secret where it is to be passed on at once; an error code or a postal code is not.
+_THE_CODE = (
+    r"\b(?:give|tell|send|read|pass|forward|text|dictate) (?:it |me |us |over |out |on )?(?:the|that|your|this) code"
+    r"(?= ?[.!,]| (?:before|as soon|now|when|you|to (?:me|us)|with me|back)\b)"
+    r"|(?<!error )(?<!postal )(?<!fault )\b(?:code|digits|PIN|PUK|password)\b[^.!?\n]{0,60}? "
+    r"(?:pass|tell|read|send|forward|write|type|give|repeat|text) (?:it|them|that) (?:(?:on|over|back|out|in|again) ){0,2}"
+    r"(?:to (?:me|us)|here)\b"
+    r"|(?<!error )\b(?:code|digits|PIN|PUK|password)\b[^.!?\n]{0,40}, (?:and )?what (?:does it (?:say|read)|is it)\b"
+    r"|\b(?:which|what) (?:[\w-]+ )?(?:code|digits|number) (?:did|does|has) (?:the|your) (?:bank|text|card)\b"
+    r"|\bpass (?:the|those|these|all|your) (?:[\w-]+ ){0,4}?(?:code|digits|numbers|PIN|PUK) (?:on |over )?to (?:me|us)\b"
+)
+_PICTURE = (
+    r"\b(?:photos?|pictures?|images?|scans?|snapshots?|screenshots?|copy|copies) (?:of|that shows?|showing|with)"
+    r" (?:both sides of |the (?:front|back)(?: and (?:the )?back)? of )?(?:your|the|a) "
+    r"(?:(?:credit|debit|bank|payment|one-time|account|login|security) )*(?:cards?|password|PIN|PUK|passport)\b"
+    r"|\b(?:send|upload|share|attach) (?:me |us )?(?:the |a |your )?(?:credit |debit |bank )?card (?:photo|picture|scan)s?\b"
+    r"|\bhold (?:your|the) (?:(?:credit|debit|bank) )?card (?:up )?(?:to|in front of) the camera\b"
+)
 _YES = r"(?:also |just |still |first |only |now |please )?"
 _HAND_OVER = re.compile(
     r"(?<![\w-])(?:send|give|tell|provide|share|supply|submit|confirm|verify|state|forward|disclose|reveal|show"
     r"|(?:mind|by|try) (?:sending|giving|telling|providing|sharing|confirming|typing)"
-    r"|hand over|dictate|read (?:out|back|me|us|your)"
+    r"|hand over|dictate|read (?:out|back|me|us|your)|note down|spell out|send over|trust (?:me|us) with|copy|pass on"
+    r"|drop(?= your)|have(?= your (?:[\w'-]+,? ){0,5}?ready to tell)|(?:make|leave) (?:a )?note of"
     r"|(?:reply|respond|answer|write back|get back)(?: to (?:me|us))? with"
     rf"|let (?:me|us) (?:know|have)|(?:text|email|message|write) (?:me|us|your))\b ?{_GAP}{_SECRET}",
     re.IGNORECASE,
 )
 _TYPED_HERE = (
-    rf"\b(?:enter|type|put|write|post|paste|leave|add|include) {_GAP}{_SECRET}(?: [\w'-]+){{0,3}}? "
-    r"(?:here|below|in (?:this|the|our|your) (?:next )?(?:chat|reply|conversation|message|answer))\b"
+    rf"\b(?:enter|type|put|write|post|paste|leave|add|include|copy|drop) {_GAP}{_SECRET}(?: [\w'-]+){{0,3}}? "
+    r"(?:here|below|in(?:to)? (?:this|the|our|your) (?:next )?(?:chat|reply|conversation|message|answer|subject)"
+    r"|so (?:that )?(?:I|we) (?:can|may)|for (?:me|us))\b"
 )
 _QUESTION = (
-    rf"\b(?:what|which)(?:'s| is| was) (?:the |your )(?:[\w'-]+ ){{0,4}}?{_SECRET}"
-    r"(?= ?[?,]| (?:for|on|so|you|please)|$)"
+    rf"\b(?:what|which)(?:'s| is| was| are| were) (?:the |your )?(?:[\w'-]+ ){{0,4}}?{_SECRET}"
+    r"(?= ?[?,]| (?:for|on|of|so|you|please)|$)|\b(?:which|whatever) (?:\w+ )?(?:password|PIN|passcode|login)s?"
+    r" (?:do|did|have|are) you (?:use|using|have|set|chosen?)\b|\bwhatever (?:password|PIN) you use\b"
+    rf"|^(?:[\w'-]+,? ){{0,3}}your (?:[\w'-]+ ){{0,4}}?{_SECRET}[^.!?]{{0,40}},? please\b"
     rf"|\b(?:may|can|could|shall) (?:I|we) {_YES}(?:have|get|take|see|know|ask for|note) {_GAP}{_SECRET}"
     rf"|^(?:(?:and|first|now),? )?(?:your |the )?(?:[\w-]+ ){{0,2}}?{_SECRET}(?:,? please[.!?]*|\?)$"
 )
 _NEED = (
-    rf"\b(?:I|we)(?:'ll| will| would| must| have to| need to|'d)? {_YES}(?:need|require|ask(?: you)? for|want|like)"
+    rf"\b(?:I|we)(?:'ll| will| would| must| have to| need to|'d)? {_YES}"
+    r"(?:need|require|ask(?: you)? for|want|like|(?:kindly )?request)"
     rf"(?: to (?:know|have|see|check|verify|confirm|get))? (?:the |your )(?:[\w'-]+,? ){{0,6}}?{_SECRET}"
-    rf"|\byour (?:[\w'-]+ ){{0,3}}?{_SECRET} (?:is|are|will be) (?:needed|required|necessary)\b"
+    rf"|\byour (?:[\w'-]+ ){{0,8}}?{_SECRET} (?:is|are|will be) (?:needed|required|necessary)\b"
+    rf"|\b(?:I|we)(?: am|'m| are|'re) (?:still |only )?missing(?: is| are)? (?:your|the) {_GAP}{_SECRET}"
+    r"|\bI need its (?:number|PIN)\b"
     rf"|\bwithout (?:the |your ){_GAP}{_SECRET},? (?:I|we) (?:can't|cannot|am|are)\b"
 )
-_ASKS = (_HAND_OVER, *(re.compile(pattern, re.IGNORECASE) for pattern in (_TYPED_HERE, _QUESTION, _NEED)))
+_ASKS = (
+    _HAND_OVER,
+    *(re.compile(ask, re.IGNORECASE) for ask in (_TYPED_HERE, _QUESTION, _NEED, _THE_CODE, _PICTURE)),
+)
 # A warning reaches only to the end of its clause: "I cannot see it, so please send me your PIN" asks.
 _CLAUSE = re.compile(
     r"[;:]| - |\b(?:please|kindly|but|however|until|unless|because|otherwise)\b"

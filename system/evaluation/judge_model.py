@@ -48,14 +48,24 @@ class JudgeModel(nn.Module):
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS, bias="none")
         return cls(get_peft_model(_encoder(embedder), config), _tokenizer(embedder), dropout)
 
+    def take_up(self, folder: Path) -> None:
+        """Go on from a trained model's adapter and heads; of the same rank, or it raises RuntimeError."""
+        from peft import set_peft_model_state_dict
+
+        set_peft_model_state_dict(self.encoder, load_file(folder / "adapter_model.safetensors"))
+        self.load_state_dict({**self.state_dict(), **load_file(folder / "heads.safetensors")})
+
     @classmethod
     def load(cls, embedder: str, folder: Path) -> JudgeModel:
-        """A trained model, adapter merged, ready to grade."""
+        """A trained model, adapter merged, ready to grade. Raises ValueError for heads of another network."""
         from peft import PeftModel
 
         encoder: Any = PeftModel.from_pretrained(_encoder(embedder), str(folder))
         model = cls(encoder.merge_and_unload(), _tokenizer(embedder))
         state = load_file(folder / "heads.safetensors")
+        wanted = {name for name in model.state_dict() if not name.startswith("encoder.")}
+        if wanted != set(state):  # what is missing would be random numbers
+            raise ValueError(f"heads.safetensors differs from this network in {sorted(wanted ^ set(state))}")
         model.load_state_dict({**model.state_dict(), **state})
         return model.eval()
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -159,8 +160,10 @@ def load_network(embedder: ModelSource, folder: Path) -> Any:
     try:
         for name in ("adapter_config.json", "adapter_model.safetensors", "heads.safetensors"):
             (folder / name).stat()  # peft would look for a missing one on the Hub
-        return JudgeModel.load(embedder.location, folder)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Found missing adapter keys")  # they would stay untrained
+            return JudgeModel.load(embedder.location, folder)
+    except (OSError, ValueError, KeyError, RuntimeError, UserWarning, SafetensorError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"{folder}: holds no judge's weights that fit ({reason}); make them with python train.py judge"

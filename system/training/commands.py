@@ -36,7 +36,7 @@ def _train(options: argparse.Namespace) -> None:
     from system.training.judge_tasks import load_phrases, tasks_of
     from system.training.judge_training import JudgeSettings, train_judge, write_record
 
-    settings = JudgeSettings(epochs=options.epochs, seed=options.seed)
+    settings = JudgeSettings(epochs=options.epochs, learning_rate=options.learning_rate, seed=options.seed)
     labels, graded = load_human_labels(options.data_dir, "judge"), load_graded(TRAINING_PAIRS)
     tasks = tasks_of(labels, graded, load_phrases(PHRASES), settings.seed)
     for task in tasks:
@@ -44,10 +44,13 @@ def _train(options: argparse.Namespace) -> None:
     fresh = options.out.with_name(options.out.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    model, history = train_judge(tasks, settings, resolve_embedder().location, fresh.with_suffix(".checkpoint"))
+    model, history = train_judge(
+        tasks, settings, resolve_embedder().location, fresh.with_suffix(".checkpoint"), options.start
+    )
     model.save(fresh)
     rows = {task.name: len(task.rows) for task in tasks}
-    write_record(fresh / "training.json", settings, history, rows=rows, made=_made(options))
+    earlier = json.loads((options.start / "training.json").read_text()) if options.start else None
+    write_record(fresh / "training.json", settings, history, rows=rows, made=_made(options), started_from=earlier)
     for kept in ("README.md", "judge.json"):
         if (options.out / kept).exists():
             shutil.copy(options.out / kept, fresh / kept)

@@ -64,18 +64,18 @@ def tasks_of(labels: HumanLabels, graded: Sequence[Graded], phrases: Phrases, se
     helpful, clear = _good(graded, "helpfulness"), _good(graded, "clarity")
     safe, kind = _good(graded, "safety"), _good(graded, "empathy")
     return [
-        Task("epitome", labels.epitome, lambda row, _: [row.text], _levels_loss, batch=14),
-        Task("harmless", labels.harmless, _with_or_without_history, prefers("safety"), batch=12),
+        Task("epitome", labels.epitome, lambda row, _: [row.text], _levels_loss, batch=18),
+        Task("harmless", labels.harmless, _with_or_without_history, prefers("safety"), batch=8),
         Task("preferred", labels.preferred, _both, prefers("helpfulness"), batch=4),
         Task("relevant", swapped, _both, prefers("helpfulness"), batch=2),
         Task("strange", helpful, _under_another(graded), prefers("helpfulness"), batch=2),
         Task("vague", helpful, _vague(phrases), prefers("helpfulness"), batch=1),
-        Task("wellformed", _readable(labels, clear, seed), _with_wreck, prefers("clarity"), batch=6),
-        Task("unsafe", safe, _with_one_of(UNSAFE, phrases), prefers("safety"), batch=4),
+        Task("wellformed", _readable(labels, clear, seed), _with_wreck, prefers("clarity"), batch=4),
+        Task("unsafe", safe, _with_one_of(UNSAFE, phrases), prefers("safety"), batch=3),
         Task("unkind", kind, _with_one_of(UNKIND, phrases), prefers("empathy"), batch=3),
         Task("warm", list(graded), _warm_or_not(phrases), prefers("empathy"), batch=2),
-        Task("flattered", list(graded), _with_one_of(("flattery",), phrases), _unmoved, batch=3),
-        Task("graded", list(graded), lambda row, _: [row.text], _grades_loss, batch=12),
+        Task("flattered", list(graded), _with_one_of(("flattery",), phrases), _unmoved, batch=2),
+        Task("graded", list(graded), lambda row, _: [row.text], _grades_loss, batch=20, weight=1.5),
     ]
 
 

@@ -46,15 +46,19 @@ def train_judge(
     settings: JudgeSettings,
     embedder: str,
     checkpoint: Path | None = None,
+    start: Path | None = None,
     after_epoch: Callable[[JudgeModel, int], dict[str, float]] | None = None,
 ) -> tuple[JudgeModel, list[dict[str, float]]]:
     """The trained model and one record per epoch: mean loss of each task, seconds, what ``after_epoch`` measured.
 
+    With ``start``, the folder of a trained judge, its weights are where training begins: a warm restart.
     The file ``checkpoint`` is written after each epoch; if it is there, training goes on from it, to the same end:
     what an epoch draws depends on the seed and its number alone.
     """
     torch.manual_seed(settings.seed)
     model = JudgeModel.fresh(embedder, settings.rank, settings.dropout)
+    if start:
+        model.take_up(start)
     model.encoder.to(torch.bfloat16)  # twice as fast on processors that have it; the heads stay in float32
     weights = [p for p in model.parameters() if p.requires_grad]
     # The optimiser moves float32 copies: a step is often smaller than what bfloat16 can tell apart.
