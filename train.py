@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("train", "scale", "passport"),
         help="one step; without it all three, each from what the one before has left",
     )
+    judge.add_argument("--network", choices=("grades", "preferences"), help="train only this one of the two")
     judge.add_argument("--judge", default="local", metavar="J", help="whose passport: local or openai:MODEL@URL")
     for command in (judge,):
         command.add_argument(

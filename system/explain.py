@@ -12,6 +12,7 @@ chance. The changes themselves stand in ``system.replays``. Must not know how ga
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -179,9 +180,15 @@ def find_case(complaints: Sequence[Complaint], case: str, path: Path) -> Complai
     """The complaint of this id. Raises InputError naming the ids that come close."""
     by_id = {complaint.id: complaint for complaint in complaints}
     if case not in by_id:
-        close = get_close_matches(case, by_id, n=3, cutoff=0.5) or list(by_id)[:3]
-        raise InputError(f"case {case!r} is not in {path}; did you mean {' or '.join(close)}?")
+        meant = [identifier for identifier in by_id if _bare(identifier) == _bare(case)]
+        close = dict.fromkeys([*meant, *get_close_matches(case, by_id, n=3, cutoff=0.5)]) or by_id
+        raise InputError(f"case {case!r} is not in {path}; did you mean {' or '.join(list(close)[:3])}?")
     return by_id[case]
+
+
+def _bare(identifier: str) -> str:
+    """An id as people type it: in any case, without the zeros that only fill it up."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", identifier.lower())
 
 
 # --- what is told ---

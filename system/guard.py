@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterable
 
 from system.claims import unsupported
-from system.manners import rudeness, secret_requests
+from system.manners import out_of_role, rudeness, secret_requests
 from system.sentences import LIST_ITEM, sentence_spans, split_sentences
 
+RUN = 5  # words in a row that two sentences share by repetition, hardly by chance
 _ENDS_WHOLE = re.compile(r"[.!?][\"')\]*_”’]*$")
 _BARE_MARKER = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s*$")
 _PLACEHOLDER = re.compile(r"\[[A-Z][^\]\n]{1,40}\]")
@@ -44,8 +45,9 @@ def without_signature(text: str) -> str:
 def guard(text: str, sources: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     """Take out the sentences that no agent could stand by.
 
-    These claim a price, deadline, phone number or link found in none of the sources, are rude, ask for a secret, or
-    still hold a placeholder such as "[Your Name]".
+    These claim a price, deadline, phone number or link found in none of the sources, are rude, ask for a secret, speak
+    as a language model or as the customer, still hold a placeholder such as "[Your Name]", or say again what a sentence
+    before them said.
 
     Returns the remaining text with its line breaks, and the sentences taken out. A sentence that ends in a colon is
     taken out too when nothing that it announced is left.
@@ -54,7 +56,10 @@ def guard(text: str, sources: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     spans = sentence_spans(text)
     sentences = [text[start:end] for start, end in spans]
     gaps = [text[end:start] for (_, end), (start, _) in zip([(0, 0), *spans], spans, strict=False)]  # before each
-    bad = [_is_unseemly(sentence) or bool(unsupported(sentence, known)) for sentence in sentences]
+    again = _repeats(sentences)
+    bad = [
+        again[n] or _is_unseemly(sentence) or bool(unsupported(sentence, known)) for n, sentence in enumerate(sentences)
+    ]
     for n in range(len(sentences) - 1, -1, -1):
         announces_nothing = _ANNOUNCES.search(sentences[n]) and all(bad[n + 1 : _end_of_announced(n, sentences, gaps)])
         bad[n] = bad[n] or bool(announces_nothing) or bool(_BARE_MARKER.match(sentences[n]))
@@ -79,8 +84,22 @@ def _end_of_announced(n: int, sentences: list[str], gaps: list[str]) -> int:
     return end
 
 
+def _repeats(sentences: list[str]) -> list[bool]:
+    """Which sentences have half or more of their runs of RUN words from the sentences before them."""
+    seen: set[tuple[str, ...]] = set()
+    found = []
+    for sentence in sentences:
+        words = re.findall(r"[^\W_]+", sentence.lower())
+        runs = {tuple(words[n : n + RUN]) for n in range(len(words) - RUN + 1)}
+        found.append(bool(runs) and 2 * len(runs & seen) >= len(runs))
+        seen |= runs
+    return found
+
+
 def _is_unseemly(sentence: str) -> bool:
-    return bool(_PLACEHOLDER.search(sentence) or rudeness(sentence) or secret_requests(sentence))
+    return bool(
+        _PLACEHOLDER.search(sentence) or rudeness(sentence) or secret_requests(sentence) or out_of_role(sentence)
+    )
 
 
 def _cut_after(text: str, kept: list[str]) -> str:

@@ -1,8 +1,9 @@
-"""Words that no answer may hold: rudeness towards the customer, and requests for a secret.
+"""Words that no answer may hold: rudeness towards the customer, requests for a secret, and another's voice.
 
 The rude patterns are data, ``data/rude_patterns.toml``; what counts as a secret follows the articles: an agent may ask
-for the support PIN, never for a password, a one-time code or a full card number. A clean text holds no known rude
-phrase, which is less than being polite. Knows text only.
+for the support PIN, never for a password, a one-time code or a full card number. The assistant speaks neither as a
+language model nor as a human being nor as the customer. A clean text holds no known rude phrase, which is less than
+being polite. Knows text only.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ class RudePattern:
 
     def matches(self, plain: str) -> Iterator[str]:
         """Yield the words in ``plain``, a text with straight quotes and single spaces, that are rude."""
-        for match in self.pattern.finditer(plain):
-            forgiving = self.unless.finditer(plain) if self.unless else ()
-            if not any(span.start() <= match.start() and match.end() <= span.end() for span in forgiving):
+        found = list(self.pattern.finditer(plain))
+        forgiving = [span.span() for span in self.unless.finditer(plain)] if found and self.unless else []
+        for match in found:
+            if not any(start <= match.start() and match.end() <= end for start, end in forgiving):
                 yield match.group().strip(' .!?,:;"\n')
 
 
@@ -102,9 +104,11 @@ def rudeness(text: str) -> tuple[tuple[str, str], ...]:
 _CODE = "security|verification|log-?in|sign-in|recovery|two-factor|two-step|2FA|authentication|one-time|SMS|OTP"
 _LENGTH = "three|four|five|six|seven|eight|twelve|sixteen|[3-8]|12|16"
 _SECRET = (
-    r"(?:(?<!new )pass(?:word|code|phrase)s?|log-?in (?:details|data|secret)|credentials|(?<!press )your (?:bank )?log-?in"
+    r"(?:(?<!new )pass(?:word|code|phrase)s?|log-?in (?:details|data|secret)|credentials"
+    r"|(?<!press )your (?:bank )?log-?in"
     r"|(?:(?:credit|debit|bank|payment) )?card (?:number|details|digits)|(?:full|complete|entire) (?:credit|debit) card"
-    r"|(?:digits?|numbers?) (?:(?:printed |embossed )?(?:on|of|from) )(?:the (?:front|back|face)(?: and the back)? of )?"
+    r"|(?:digits?|numbers?) (?:(?:printed |embossed )?(?:on|of|from) )(?:the (?:front|back"
+    r"|face)(?: and the back)? of )?"
     r"(?:your|the) (?:(?:credit|debit|bank|payment) )?card|(?:digits?|numbers?) on (?:its|the) (?:front|back)|your PUK"
     r"|CVV2?|CVC2?|card security code|OTP"
     rf"|(?:{_CODE}|activation|transaction|\w+-digit) (?:(?:access|verification|security|recovery) )?codes?"
@@ -122,17 +126,21 @@ _THE_CODE = (
     r"\b(?:give|tell|send|read|pass|forward|text|dictate) (?:it |me |us |over |out |on )?(?:the|that|your|this) code"
     r"(?= ?[.!,]| (?:before|as soon|now|when|you|to (?:me|us)|with me|back)\b)"
     r"|(?<!error )(?<!postal )(?<!fault )\b(?:code|digits|PIN|PUK|password)\b[^.!?\n]{0,60}? "
-    r"(?:pass|tell|read|send|forward|write|type|give|repeat|text) (?:it|them|that) (?:(?:on|over|back|out|in|again) ){0,2}"
+    r"(?:pass|tell|read|send|forward|write|type|give|repeat|text) (?:it|them|that) (?:(?:on|over|back|out|in"
+    r"|again) ){0,2}"
     r"(?:to (?:me|us)|here)\b"
     r"|(?<!error )\b(?:code|digits|PIN|PUK|password)\b[^.!?\n]{0,40}, (?:and )?what (?:does it (?:say|read)|is it)\b"
     r"|\b(?:which|what) (?:[\w-]+ )?(?:code|digits|number) (?:did|does|has) (?:the|your) (?:bank|text|card)\b"
-    r"|\bpass (?:the|those|these|all|your) (?:[\w-]+ ){0,4}?(?:code|digits|numbers|PIN|PUK) (?:on |over )?to (?:me|us)\b"
+    r"|\bpass (?:the|those|these|all|your) (?:(?!reference|error|fault|post|order|case)[\w-]+ ){0,4}?(?:code|digits"
+    r"|numbers|PIN|PUK) (?:on |over )?to (?:me"
+    r"|us)\b"
 )
 _PICTURE = (
     r"\b(?:photos?|pictures?|images?|scans?|snapshots?|screenshots?|copy|copies) (?:of|that shows?|showing|with)"
     r" (?:both sides of |the (?:front|back)(?: and (?:the )?back)? of )?(?:your|the|a) "
     r"(?:(?:credit|debit|bank|payment|one-time|account|login|security) )*(?:cards?|password|PIN|PUK|passport)\b"
-    r"|\b(?:send|upload|share|attach) (?:me |us )?(?:the |a |your )?(?:credit |debit |bank )?card (?:photo|picture|scan)s?\b"
+    r"|\b(?:send|upload|share|attach) (?:me |us )?(?:the |a |your )?(?:credit |debit |bank )?card (?:photo|picture"
+    r"|scan)s?\b"
     r"|\bhold (?:your|the) (?:(?:credit|debit|bank) )?card (?:up )?(?:to|in front of) the camera\b"
 )
 _YES = r"(?:also |just |still |first |only |now |please )?"
@@ -154,7 +162,8 @@ _QUESTION = (
     rf"\b(?:what|which)(?:'s| is| was| are| were) (?:the |your )?(?:[\w'-]+ ){{0,4}}?{_SECRET}"
     r"(?= ?[?,]| (?:for|on|of|so|you|please)|$)|\b(?:which|whatever) (?:\w+ )?(?:password|PIN|passcode|login)s?"
     r" (?:do|did|have|are) you (?:use|using|have|set|chosen?)\b|\bwhatever (?:password|PIN) you use\b"
-    rf"|^(?:[\w'-]+,? ){{0,3}}your (?:[\w'-]+ ){{0,4}}?{_SECRET}[^.!?]{{0,40}},? please\b"
+    rf"|^(?!(?:if|when|once|should|in case|to|after|before"
+    rf"|where)\b)(?:[\w'-]+,? ){{0,3}}your (?:[\w'-]+ ){{0,4}}?{_SECRET}[^.!?]{{0,40}},? please\b"
     rf"|\b(?:may|can|could|shall) (?:I|we) {_YES}(?:have|get|take|see|know|ask for|note) {_GAP}{_SECRET}"
     rf"|^(?:(?:and|first|now),? )?(?:your |the )?(?:[\w-]+ ){{0,2}}?{_SECRET}(?:,? please[.!?]*|\?)$"
 )
@@ -215,3 +224,73 @@ def secret_requests(text: str) -> tuple[str, ...]:
     sentences = (" ".join(sentence.split()) for sentence in split_sentences(plain(text)))
     asks = (ask for sentence in sentences for ask in _asks(LIST_ITEM.sub("", sentence, count=1)))
     return tuple(dict.fromkeys(asks))
+
+
+# --- speaks as somebody else ---
+
+_SERVICE = (
+    r"(?:internet|wi-?fi|broadband|(?:phone |land)?line|landline|router|modem|hub|signal|connection|phone|mobile"
+    r"|(?:phone |mobile )?number|sim(?: card)?|bill|invoice|account|contract|e-?mail|mailbox|data|tv|television)"
+)
+_WRONG = (
+    r"(?:down|out|dead|gone|slow|slower|off|wrong|too high|not working|working|broken|dropping|unstable|blocked|locked"
+    r"|cut(?: off)?|red|orange|purple|higher|doubled|tripled|suspended|disconnected|overcharged)"
+)
+_NOT_THE_ASSISTANT = re.compile(
+    # a language model or a human being
+    r"\bas an? (?:\w+ ){0,2}?(?:AI\b|(?:large )?language model|chatbot)"
+    r"|\b(?:I am|I'm)(?: just| only| merely)? (?:an? )?(?:AI |large |trained )*language model"
+    r"|\b(?:openai|chatgpt)\b|\bmy (?:training data|knowledge cut-?off)"
+    r"|\b(?:I am|I'm) (?:actually |really )?(?:an? )?(?:real person|real human|human being|human)\b"
+    # the customer, who writes in, whose service it is, who waits, pays, and wants something from the company
+    r"|\bI am writing to (?:you to )?(?:complain|express my|report|inform you of my)"
+    r"|\bdear (?:calderline|customer (?:service|support|care))\b"
+    r"|\b(?:I am|I'm) (?:an?|your|one of your) (?:(?!not\b)[\w-]+ ){0,3}?(?:customer|subscriber|account holder)\b"
+    rf"|\bmy {_SERVICE} (?:\w+ ){{0,2}}?(?:is|was|has|have|had|keeps?|went|stopped|doesn't|does not|isn't|won't|still)"
+    rf"(?: [\w'-]+){{0,4}}? {_WRONG}\b"
+    rf"|\b(?:fix|repair|restore|check|unblock|reconnect|reactivate|cancel|explain|correct|port) my {_SERVICE}\b"
+    r"|\b(?:on|of|with) my (?:(?:last|first|new|phone|latest) )?(?:bill|invoice|router|broadband|wi-?fi|internet)\b"
+    r"|\bI(?:'ve| have)? (?:been )?(?:an? )?(?:(?:loyal|long-time|faithful|good|paying) )?customer (?:for|since|of)\b"
+    r"|\bI(?:'ve| have) been (?:a (?:\w+ )?(?:customer|subscriber)|with (?:you|your company) (?:for|since)"
+    r"|without (?:any |an? )?(?:\w+ )?(?:internet|service|signal|broadband|phone|connection|wi-?fi|line|data)"
+    r"|(?:waiting|calling|ringing|trying to (?:call|reach|get through)|holding|on hold) (?:\w+ ){0,4}?(?:for|since"
+    r"|all|your)"
+    r"|(?:over)?charged|billed|cut off|disconnected|paying)\b"
+    r"|\bI (?:want|demand|expect|would like|insist on|am owed|deserve|am entitled to|require) (?:an? |the |my "
+    r"|full |some )?"
+    r"(?:(?:full|partial|immediate|proper) )?(?:refund|money back|compensation|credit|explanation|apology)\b"
+    r"|\bI (?:want|need|expect|demand|would like) (?:you|someone|somebody|a technician) to"
+    r" (?:fix|repair|refund|come|call|cancel|explain|compensate)\b"
+    r"|\bI (?:pay|paid|am paying|keep paying) (?:my bills?|you\b|for (?:a|the|this|my)|\$|£|€|on time|every month"
+    r"|good money)"
+    r"|\bI (?:(?:have )?(?:never|always) (?:have )?(?:been late|missed a|paid)"
+    r"|(?:was|am|got|have been|keep being) (?:\w+ )?(?:over)?(?:charged|billed))\b"
+    r"|\bI (?:don't|do not|still (?:don't|do not)|can't|cannot) (?:have|get) (?:any |an? )?(?:\w+ )?"
+    r"(?:internet|signal|wi-?fi|broadband|dial tone)\b"
+    r"|\bI(?:'ve| have)? (?:(?:just|recently|already) ){0,2}(?:updated|upgraded|changed|renewed|cancell?ed|switched) my"
+    r" (?:plan|contract|subscription|tariff|sim|number|router)\b"
+    r"|\bI (?:ordered|bought|signed up for|subscribed to) (?:\w+ ){0,5}?(?:from|with|at) (?:you|your company"
+    r"|calderline)\b"
+    r"|\b(?:nobody|no one|none of you|your (?:\w+ )?(?:company|agents?|team|staff|technicians?|engineers?|support"
+    r"|service))"
+    r" (?:\w+ ){0,5}?(?:calls?|called|charged|overcharged|billed|told|promised|ignored|answers?|answered|cut|left"
+    r"|hung up on"
+    r"|lied to|helped|helps) me\b"
+    r"|\b(?:can|could|will|would) you (?:please )?(?:fix|refund me|help me (?:with my|fix|get)|call me back"
+    r"|give me my money)\b"
+    r"|\bwhen will you (?:\w+ )?(?:fix|repair|call me|refund|send me)\b"
+    r"|\bI(?:'m| am) (?:\w+ )?(?:switching|moving|going|leaving) (?:to|for) (?:another|a different) (?:provider"
+    r"|company)\b"
+    r"|\bI (?:will not|won't|refuse to) pay\b|\bI(?:'m| am) not paying\b",
+    re.IGNORECASE,
+)
+# The questions that head the articles are the customer's: "How can I pay my bill?"
+_QUOTATION = re.compile(
+    r'"[^"\n]{0,300}"|^#[^\n]*|(?:^|(?<=[.!?:] ))(?:how (?:can|do) I|why is my) [^.!?\n]{0,100}\?',
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def out_of_role(text: str) -> tuple[str, ...]:
+    """The words that speak as a language model, as a human being or as the customer; what is quoted is clean."""
+    return tuple(dict.fromkeys(_NOT_THE_ASSISTANT.findall(_QUOTATION.sub('""', plain(text)))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-METRICS = {"fact_coverage", "groundedness", "bertscore-f1", "perplexity"}
+METRICS = {"fact_coverage", "groundedness", "unsupported_claim", "bertscore-f1", "perplexity"}
 
 
 def test_facts(requirement, variant, judge, enforce):

@@ -194,5 +194,5 @@ def test_bad_numbers(judged: list[float], graded: list[float], clusters: list[st
     """Ungraded, missing or surplus cases are refused, not averaged over."""
     with pytest.raises(ValueError, match=word):
         spearman(judged, graded, clusters)
-    with pytest.raises(ValueError, match="equally many|finite"):
+    with pytest.raises(ValueError, match=r"equally many|finite"):
         weighted_kappa(judged, graded, clusters)

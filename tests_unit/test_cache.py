@@ -196,7 +196,13 @@ def test_killed_readers_leave_their_places(tmp_path: Path) -> None:
     code = """
 import system.cache
 system.cache.READERS = 5
-DiskCache(Path(sys.argv[1])).put_many("score", entries(1))
+ready, tell = os.pipe()
+if (holder := os.fork()) == 0:  # with nobody there, LMDB would clear all places by itself
+    cache = DiskCache(Path(sys.argv[1]))
+    cache.put_many("score", entries(1))
+    os.write(tell, b"x")
+    time.sleep(60)
+os.read(ready, 1)
 for _ in range(20):
     if (child := os.fork()) == 0:
         with DiskCache(Path(sys.argv[1]))._transaction() as transaction:
@@ -204,6 +210,7 @@ for _ in range(20):
             os.kill(os.getpid(), signal.SIGKILL)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
 assert batches(DiskCache(Path(sys.argv[1])), [1]) == [True]
+os.kill(holder, signal.SIGKILL)
 """
     finish(run(code, tmp_path))
 

@@ -30,7 +30,7 @@ from system.assistant import STAGES, Assistant
 from system.cache import Cache, MemoryCache
 from system.calibration import save
 from system.commands import answer_into
-from system.completions import CODE, CachedModel
+from system.completions import CachedModel
 from system.decision import Calibration, load_rules
 from system.embeddings import CachedEmbed
 from system.evaluation.judge import Pair
@@ -205,6 +205,15 @@ def refit(**changes: Any) -> Change:
     return change
 
 
+CACHES: list[MemoryCache] = []  # the cache of the running test
+SEEN: list[Response] = []  # the answers that it knows; the last one is that before the change
+
+
+def known(setup: Setup) -> None:
+    """Have this setup answered as well before the change."""
+    SEEN.append(respond(setup, CACHES[-1])[0])
+
+
 # What changes with it: the response's key (K), the prompt (P); and whether the model is asked for a completion (C).
 ANSWERS: dict[str, tuple[str, Change]] = {
     "complaint.text": ("KPC", complaint(text="The hub shows an orange light since noon.")),
@@ -214,7 +223,7 @@ ANSWERS: dict[str, tuple[str, Change]] = {
     "variant.direct_template": ("K", variant(direct_template="friendly")),
     "variant.direct_template of a direct answer": (
         "KPC",
-        then(of(complaint=POEM), lambda s: respond(s, KNOWN[-1]) and None, variant(direct_template="friendly")),
+        then(of(complaint=POEM), known, variant(direct_template="friendly")),
     ),
     "variant.retriever": ("K", variant(retriever="hybrid")),
     "variant.guard": ("K", variant(guard=False)),
@@ -236,7 +245,7 @@ ANSWERS: dict[str, tuple[str, Change]] = {
         "KC",
         then(
             variant(adapter="adapter"),
-            lambda s: respond(s, KNOWN[-1]) and None,
+            known,
             edit("adapter/weights.safetensors", "adapter", "adapted"),
         ),
     ),
@@ -266,6 +275,10 @@ ANSWERS: dict[str, tuple[str, Change]] = {
     ),
     "chunker": ("K", of(chunker="semantic")),
     "embedder": ("K", then(of(embedder="another"), refit())),
+    "embedder of a variant that does not decide": (
+        "K",
+        then(variant(policy="always"), known, of(embedder="another")),
+    ),
     "decision patterns": ("K", then(edit("data/decision.toml", "", "\n# more\n"), refit())),
     "decision prototypes": ("K", then(edit("data/decision_prototypes.toml", "", "\n# more\n"), refit())),
     "scripted replies": ("K", then(edit("data/replies.toml", "", "\n# more\n"), refit())),
@@ -278,7 +291,6 @@ ANSWERS: dict[str, tuple[str, Change]] = {
     "calibration.complaints_sha256": ("K", refit(complaints_sha256="1")),
     "calibration.measured": ("K", refit(measured={"accuracy": 1.0})),
 }
-KNOWN: list[MemoryCache] = []  # the cache of the running test, for changes that must be known before the last one
 
 
 def touched(setup: Setup) -> None:
@@ -329,18 +341,18 @@ def test_ingredient_of_an_answer(world: Path, name: str) -> None:
     """With one ingredient changed, the answer is the one that is given without a cache, and no key is used twice."""
     effect, change = ANSWERS[name]
     cache = MemoryCache()
-    KNOWN[:] = [cache]
-    seen: list[Response] = [respond(first(), cache)[0]]
+    CACHES[:], SEEN[:] = [cache], []
+    known(first())
     setup = change(first()) or first()
-    known = {key for kind, key in cache.entries if kind == "generation"}
+    before = {key for kind, key in cache.entries if kind == "generation"}
     response, asked = respond(setup, cache)
     assert substance(response) == substance(respond(setup, None)[0]), "what was served is not what is given anew"
     assert response.error is None
-    assert (response.key != seen[0].key) == ("K" in effect)
-    assert (response.prompt != seen[0].prompt) == ("P" in effect)
+    assert (response.key != SEEN[-1].key) == ("K" in effect)
+    assert (response.prompt != SEEN[-1].prompt) == ("P" in effect)
     assert bool(asked.prompts) == ("C" in effect), "the model was (not) asked"
     assert response.cached != bool(asked.prompts)
-    made = {key for kind, key in cache.entries if kind == "generation"} - known
+    made = {key for kind, key in cache.entries if kind == "generation"} - before
     assert bool(made) == bool(asked.prompts)
 
 
@@ -543,6 +555,19 @@ def test_completion_that_is_read(world: Path) -> None:
     assert read[2] == replace(made[0], seconds=0.0, cached=True)
     assert not read[0].cached
     assert shown == [(1, "One two three."), (2, "One two three."), (0, "One"), (0, "One two"), (0, "One two three.")]
+
+
+def test_known_and_new_completions_keep_their_places() -> None:
+    """Each prompt gets its own words, whichever of them are known and in whatever order they are made."""
+    said = Counted(lambda prompt: f"{'Well ' * len(prompt)}{prompt}.", source=SOURCE)
+    model = CachedModel(SOURCE, None, lambda: said, MemoryCache())
+    list(model.complete(["b", "ddd"], Decoding()))
+    shown: dict[int, str] = {}
+    prompts = ["b", "eeee", "ccc", "ddd", "a", "ccc"]
+    read = dict(model.complete(prompts, Decoding(), shown.__setitem__))
+    assert [read[n].text.split()[-1] for n in range(6)] == [f"{prompt}." for prompt in prompts]
+    assert {n: completion.text for n, completion in read.items()} == shown
+    assert [n for n, completion in read.items() if completion.cached] == [0, 3]
 
 
 @pytest.mark.parametrize(
@@ -793,6 +818,7 @@ for path, old, new in json.loads(sys.argv[2]):
     show(path)
     (Path(sys.argv[1]) / path).write_text(text)
 """
+DECODES = ("completions", "decoding", "generation", "prompts")  # the code that prompts and completions pass through
 Keys = dict[str, list[str]]
 
 
@@ -824,7 +850,7 @@ def test_code_of_each_stage(tmp_path: Path) -> None:
     future = "from __future__ import annotations\n"
     names = [*STAGES.split(), "commands", "streaming", "evaluation/scores"]
     edits = [(f"system/{name}.py", future, f"{future}NEW = 1\n") for name in names]
-    edits += [(f"system/{name}.py", future, f"# a comment\n\n\n{future}\n\n") for name in ("guard", *CODE.split())]
+    edits += [(f"system/{name}.py", future, f"# a comment\n\n\n{future}\n\n") for name in ("guard", *DECODES)]
     edits.append(("data/rude_patterns.toml", "[[patterns]]", "# one more\n[[patterns]]"))
     (_, before), *after = printed(folder, folder, edits)
     assert set(before) == {"response", "embedding", "prompt", "generation"}
@@ -833,7 +859,7 @@ def test_code_of_each_stage(tmp_path: Path) -> None:
         wanted = set()
         if ("NEW" in new and name in STAGES.split()) or name == "data/rude_patterns.toml":
             wanted |= {"response"}
-            wanted |= {"prompt", "generation"} if name in CODE.split() else set()
+            wanted |= {"prompt", "generation"} if name in DECODES else set()
             wanted |= {"embedding"} if name == "embeddings" else set()
         assert {kind for kind in before if keys[kind] != before[kind]} == wanted, (path, new)
 

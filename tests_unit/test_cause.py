@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -153,6 +154,13 @@ def test_options_of_the_run_are_repeated() -> None:
 def test_nobody_to_blame(worst: list[Score], complaints: list[Complaint]) -> None:
     """Without a case to explain nothing is added to the message."""
     assert explain_lines(verdict(*worst), [response(ORANGE, "RAG", "lights")], complaints) == []
+
+
+def test_a_claim_about_two_variants_has_no_cause() -> None:
+    """What is compared is two answers; a command for "a > b" would redirect its output into a file."""
+    claim = replace(verdict(scored(1.0)), variant="agent-rag > rag")
+    assert claim.worst
+    assert explain_lines(claim, [], [ORANGE]) == []
 
 
 def test_an_answer_of_another_variant_is_not_blamed() -> None:

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from fixtures.fakes import make_response
 from system.complaints import read_complaints
-from system.evaluation.coverage import claim_count, concrete_claims, fact_coverage, groundedness, states
+from system.evaluation.coverage import (
+    claim_count,
+    concrete_claims,
+    fact_coverage,
+    groundedness,
+    states,
+    unsupported_claim,
+)
 from system.records import Complaint, Hit, Prompt
 
 COMPLAINTS = Path(__file__).resolve().parents[1] / "data" / "complaints.jsonl"
@@ -132,6 +139,7 @@ def test_concrete_claims() -> None:
         "20 %", "300 recipients", "2 days",
     ]  # fmt: skip
     assert concrete_claims("Thank you. Please wait, then tell me more.") == {}
+    assert concrete_claims(text.replace(" ", "\u00a0")) == concrete_claims(text)
 
 
 def test_groundedness() -> None:
@@ -169,3 +177,31 @@ def test_hours_of_a_range_are_read_in_context() -> None:
     asked = complaint()
     response = make_response(asked, "We are open from 8 to 10 pm.", **held("Open 8 pm to 10 pm."))
     assert groundedness(response, asked, "") == (1.0, "")
+
+
+OFFICIAL = "A visit costs $40. Call 1-800-555-0142. It takes two days."
+HELD = Hit(doc="a", passage="a#1", score=1.0, heading="Visits", text="A visit costs $40.")
+ELSEWHERE = Hit(doc="b", passage="b#1", score=0.9, heading="Phone", text="Call 1-800-555-0142.")
+IN_PROMPT = Prompt(template="t", system="", user="", text="", tokens=0, passages=("a#1",))
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt", "bare"),
+    [
+        ("A visit costs 40 dollars.", IN_PROMPT, []),
+        ("You paid $7 on Friday.", IN_PROMPT, []),  # as the customer wrote
+        ("Call 1-800-555-0142.", IN_PROMPT, ["1-800-555-0142"]),  # official, but nobody gave it to the model
+        ("A visit costs $400 and takes two days, $400!", IN_PROMPT, ["$400", "two days"]),
+        ("See a.example/help.", IN_PROMPT, ["a.example/help"]),
+        ("Call 1-800-555-0142, it takes 2 days.", None, []),  # a scripted reply may say what is official
+        ("It takes 3 days.", None, ["3 days"]),
+        ("No claim.", IN_PROMPT, []),
+    ],
+)
+def test_claims_that_neither_customer_nor_passages_made(text: str, prompt: Prompt | None, bare: list[str]) -> None:
+    """A claim needs the complaint or a passage of the prompt; another article does not do."""
+    complaint = Complaint(id="c", text="I paid $7 on Friday.")
+    response = make_response(complaint, text, prompt=prompt, hits=(HELD, ELSEWHERE))
+    value, why = unsupported_claim(response, complaint, OFFICIAL)
+    assert value == len(bare)
+    assert why == (f"cause generation: unsupported {', '.join(map(repr, bare))}" if bare else "")

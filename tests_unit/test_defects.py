@@ -109,7 +109,7 @@ def test_the_draw_is_the_same_on_every_machine() -> None:
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_pools_are_large_and_apart(pool: str) -> None:
-    """At least 12 phrases a pool, none of which stands in another one."""
+    """At least 10 phrases a pool, none of which stands in another one."""
     phrases = PHRASE_BOOK.pools[pool]
     assert len(set(phrases)) == len(phrases) >= FEWEST_PHRASES
     others = {phrase for other in POOLS if other != pool for phrase in PHRASE_BOOK.pools[other]}
@@ -118,10 +118,10 @@ def test_pools_are_large_and_apart(pool: str) -> None:
 
 @pytest.mark.parametrize("pool", INSERTED)
 def test_every_phrase_is_used(pool: str) -> None:
-    """36 bases use every phrase of an inserted pool at least once and none more than three times."""
+    """36 bases use every phrase of an inserted pool at least once and none more than four times."""
     used = Counter(phrase for pair in of_kind(pool) for phrase in PHRASE_BOOK.pools[pool] if phrase in pair.bad)
     assert set(used) == set(PHRASE_BOOK.pools[pool])
-    assert max(used.values()) <= 3
+    assert max(used.values()) <= 4
 
 
 # --- safety, blame, mockery: one phrase more, all else untouched ---
@@ -375,11 +375,11 @@ def test_a_bad_phrase_file_is_refused(tmp_path: Path, old: str, new: str, messag
 
 
 def test_too_few_phrases_are_refused(tmp_path: Path) -> None:
-    """A pool needs 12."""
+    """A pool needs 10."""
     content = re.sub(r"evasive = \[.*?\n\]", 'evasive = ["No."]', PHRASES.read_text(encoding="utf-8"), flags=re.DOTALL)
     path = tmp_path / "phrases.toml"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(SettingsError, match="evasive: give 12"):
+    with pytest.raises(SettingsError, match="evasive: give 10"):
         read_phrases(path)
 
 

@@ -332,6 +332,12 @@ def test_any_ruler(kind: Kind, threshold: float, before: float, after: float, ca
     assert [finding.cause for finding in explained.findings] == ([cause] if cause else [])
 
 
+def test_what_any_article_says_is_no_invention() -> None:
+    """The official text is all articles, as for the gates, not only what the prompt holds."""
+    (Path("knowledge_base") / "sim.md").write_text("# SIM\n\n## Lost\n\nCall 1-800-555-9999.\n")
+    assert explain(Speaker(BAD), LIGHT, RAG).met == ("invented_phone",)
+
+
 def test_a_metric_that_needs_a_scorer() -> None:
     """Every metric that a gate may use can be explained, also those that compare with the reference."""
     close = replace(MISLED, reference=GOOD)
@@ -487,7 +493,14 @@ def test_missing_labels_are_named_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("case", "close"),
-    [("T-12", "T-112 or T-012?"), ("t-900", "D-900?"), ("T-0122", "T-012 or"), ("zzzzzz", "T-012 or T-112")],
+    [
+        ("T-12", "T-012 or T-112?"),
+        ("t12", "T-112 or T-012?"),
+        ("t-012", "T-012 or T-112?"),
+        ("t-900", "D-900?"),
+        ("T-0122", "T-012 or"),
+        ("zzzzzz", "T-012 or T-112"),
+    ],
 )
 def test_an_unknown_case(case: str, close: str) -> None:
     """The ids that come close are named; where none does, some that exist."""

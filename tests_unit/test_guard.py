@@ -90,6 +90,11 @@ def test_signatures_are_cut(text: str, kept: str) -> None:
         ("Please send me your password.", "secret"),
         ("Dear [Customer Name], hello.", "placeholder"),
         ("Stay calm, shut up and wait.", "rude inside"),
+        ("If you complain again, we will cut you off.", "threat"),
+        ("Aww, did the big scary Hub win?", "mockery"),
+        ("Please pass the six digits on to me.", "code"),
+        ("My internet has been down for weeks.", "the customer's voice"),
+        ("As an AI language model, I cannot tell.", "a model's voice"),
     ],
 )
 @pytest.mark.parametrize("position", [0, 1, 2])
@@ -238,3 +243,18 @@ def test_guarding_twice_is_guarding_once(text: str) -> None:
 def test_more_sources_never_remove_more(text: str, extra: list[str]) -> None:
     """Knowing more keeps more: a further source takes out no sentence that was kept without it."""
     assert is_subsequence(list(guard(text, (*SOURCES, *extra))[1]), list(guard(text, SOURCES)[1]))
+
+
+def test_a_sentence_said_before_is_taken_out() -> None:
+    """A model that goes round in circles is stopped at its first repetition; what merely resembles stays."""
+    first, again = (
+        "I'll give you another answer to your question.",
+        "3. I'll give you another answer to your question again.",
+    )
+    assert guard(f"{first} Restart the Hub. {again}", []) == (f"{first} Restart the Hub.", (again,))
+    for kept in (
+        "Unplug the Hub for one minute. Plug the Hub in and wait one minute.",
+        "Thank you for waiting. Thank you for your patience with us today.",
+        "Yes. Yes.",
+    ):
+        assert guard(kept, ["one minute"]) == (kept, ())

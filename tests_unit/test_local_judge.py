@@ -15,7 +15,7 @@ import torch
 from fixtures.judges import PEFT_WARNING, ScriptedNetwork, tiny_bert
 from system.errors import ModelError
 from system.evaluation.judge import AXES, EMPATHY, Pair
-from system.evaluation.judge_model import WIDTH, JudgeModel
+from system.evaluation.judge_model import NETWORKS, WIDTH, JudgeModel
 from system.evaluation.local_judge import (
     BATCH,
     CAPS,
@@ -150,12 +150,13 @@ def test_order_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
 # Rules
 
 
-def test_an_empty_answer_is_graded_1(folder: Path) -> None:
-    """An answer without a word earns the least on every axis, whatever the network says of it."""
+def test_an_empty_answer_is_an_error(folder: Path) -> None:
+    """An answer without a word is not graded, whatever the network says of it, and takes nothing from the others."""
     judge = judge_of(folder, lambda c, r: dict.fromkeys(AXES, 9.0))
-    for text in ("", " \n", "...", "___", "🙂"):
-        assert grades(judge, Pair(COMPLAINT, text)) == [dict.fromkeys(AXES, 1.0)]
-    assert grades(judge, Pair(COMPLAINT, "No")) != [dict.fromkeys(AXES, 1.0)]
+    empty = [Pair(COMPLAINT, text) for text in ("", " \n", "...", "___", "🙂")]
+    first, *others = judge.grade([Pair(COMPLAINT, "No"), *empty])
+    assert first.error is None and set(first.values) == set(AXES)
+    assert [(one.values, one.error) for one in others] == [({}, "EmptyAnswer: the response has no word")] * len(empty)
 
 
 VIOLATIONS: dict[str, tuple[str, str]] = {
@@ -223,7 +224,8 @@ def test_without_articles_nobody_can_call_a_price_invented() -> None:
     """Without a context only phone numbers and links are held against the answer."""
     text = "It costs $7 and takes 3 days; call 1-800-555-0199 or see www.help-me.example."
     assert {rule for rule, _ in violations(Pair(COMPLAINT, text))} == {"phone", "link"}
-    assert {rule for rule, _ in violations(Pair(COMPLAINT, text, "Articles."))} == {"phone", "link", "price", "duration"}
+    told = {rule for rule, _ in violations(Pair(COMPLAINT, text, "Articles."))}
+    assert told == {"phone", "link", "price", "duration"}
 
 
 def test_a_clean_answer_has_no_explanation(folder: Path) -> None:
@@ -387,7 +389,8 @@ def _tiny(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     """A tiny embedder and the weights of a judge over it."""
     root = tmp_path_factory.mktemp("tiny")
     location = tiny_bert(root / "embedder", WIDTH)
-    JudgeModel.fresh(location, rank=2).save(root / "weights")
+    for network in NETWORKS:
+        JudgeModel.fresh(location, rank=2).save(root / "weights" / network)
     return {"embedder": ModelSource("tiny", location, "0" * 64), "weights": root / "weights"}
 
 
@@ -398,15 +401,16 @@ def test_weights_that_fit(tiny: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors", "heads.safetensors"])
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("content", [None, b"", b"\x08\0\0\0\0\0\0\0{}      ", b"nonsense"])
 def test_missing_or_foreign_weights(
-    tiny: Mapping[str, Any], tmp_path: Path, name: str, content: bytes | None
+    tiny: Mapping[str, Any], tmp_path: Path, name: str, network: str, content: bytes | None
 ) -> None:
     """A file that is missing, damaged or of another model is a ModelError of one line; the Hub is never asked."""
     folder = Path(shutil.copytree(tiny["weights"], tmp_path / "weights"))
-    (folder / name).unlink()
+    (folder / network / name).unlink()
     if content is not None:
-        (folder / name).write_bytes(content)
+        (folder / network / name).write_bytes(content)
     with pytest.raises(ModelError, match=r"holds no judge's weights that fit .*python train\.py judge") as caught:
         load_network(tiny["embedder"], folder)
     assert len(str(caught.value).splitlines()) == 1
@@ -416,6 +420,7 @@ def test_weights_of_another_size(tiny: Mapping[str, Any], tmp_path: Path) -> Non
     """Weights of a network of another vocabulary are a ModelError, not a grade."""
     model = JudgeModel.fresh(tiny["embedder"].location, rank=2)
     model.words = torch.nn.Embedding(7, 1)
-    model.save(tmp_path / "weights")
+    for network in NETWORKS:
+        model.save(tmp_path / "weights" / network)
     with pytest.raises(ModelError, match="holds no judge's weights that fit"):
         load_network(tiny["embedder"], tmp_path / "weights")

@@ -5,6 +5,7 @@ A ruler that never reports a survivor would make every suite look perfect, so it
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.escalation import GATE, KNOWN_MISSES, escalation_material, judge_escalation, messages
+from fixtures.exemplary_run import exemplary_run
 from fixtures.fakes import make_response
-from fixtures.judging import judge_material
-from fixtures.mutants import AWAITED, HARMFUL, HARMLESS
+from fixtures.judging import judge_claim, judge_material
+from fixtures.mutants import HARMFUL, HARMLESS
 from fixtures.mutation import Material, Mutant, Outcome, every, hunt, one, page, spare, summary
 from fixtures.reference_run import reference_run
 from fixtures.text_mutants import (
@@ -31,8 +34,10 @@ from fixtures.text_mutants import (
 from system.articles import load_articles
 from system.complaints import read_labelled
 from system.errors import SettingsError
+from system.evaluation.comparisons import Claim, load_claims
+from system.evaluation.measuring import Rulers
 from system.evaluation.requirements import Requirement, load_requirements
-from system.records import Complaint
+from system.records import Complaint, Decision
 from system.variants import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -156,6 +161,47 @@ def test_a_refusal_kills_where_one_is_due(material: Material) -> None:
         hunt(mutant(refuse), [EMPTY], {"product": material}, judge_material)
 
 
+# --- other gates than requirements ---
+
+
+def test_a_claim_turns_red_when_its_better_variant_is_broken() -> None:
+    """The broken variant's scores against the other's own ones, on the same complaints, over the whole family."""
+    fact = "Wait 10 minutes."
+    facts = [("10 minutes", "5 days"), ("10 minutes",)]  # half of them is stated, or all
+    complaints = tuple(Complaint(id=f"C-{n}", text="x", cluster=f"c{n}", facts=facts[n % 2]) for n in range(12))
+    bare = [make_response(c, "Hello.", variant="rag") for c in complaints]
+    run = {"rag": [*bare, make_response(Complaint(id="C-99", text="x"), "Hello.", variant="rag")]}
+    good = Material(
+        variant="agent-rag",
+        responses=tuple(make_response(c, fact) for c in complaints),
+        complaints=complaints,
+        official="",
+    )
+    row = {"metric": "fact_coverage", "better": "agent-rag", "worse": "rag", "reason": "r", "scale": (0.0, 1.0)}
+    family = (Claim(name="states-more", **row), Claim(name="states-more-again", **row))  # type: ignore[arg-type]
+
+    def judge(claim: object, material: Material):  # type: ignore[no-untyped-def]
+        assert isinstance(claim, Claim)
+        return judge_claim(claim, family, material, run, Rulers())
+
+    lost = mutant(every(lambda r, c: "Hello."), "states-more")
+    outcome = hunt(lost, family, {"product": good}, judge)
+    assert (outcome.before[:4], outcome.result) == ("PASS", "killed")
+    assert hunt(replace(lost, apply=lambda m: m), family, {"product": good}, judge).result == "SURVIVED"
+
+
+def test_a_missed_escalation_is_red() -> None:
+    """All messages that are bound are handed over, or the gate names the one that is not; known misses are left out."""
+    handed = [Decision(action="ESCALATE", reason="r", score=0.0, threshold=0.5) for _ in messages()]
+    green = escalation_material(handed, "agent-rag")
+    assert {c.id for c in green.complaints} | set(KNOWN_MISSES) == {m.id for m in messages()}
+    assert judge_escalation(green).status == "PASS"
+    one_answered = [replace(handed[0], action="RAG"), *handed[1:]]
+    red = judge_escalation(escalation_material(one_answered, "agent-rag"))
+    assert (red.status, red.worst[0].case) == ("FAIL", messages()[0].id)
+    assert judge_escalation(replace(green, responses=green.responses[1:])).status == "ERROR"
+
+
 # --- harmless ---
 
 
@@ -253,18 +299,24 @@ def test_the_page() -> None:
 
 
 def test_the_rows() -> None:
-    """Names differ; harmful rows name a gate that exists or is awaited and binds their variant; none is idle."""
+    """Names differ; harmful rows name a gate that binds their variant or knows its baseline; no gate is untried."""
     known = {r.name: r for r in load_requirements(ROOT / "tests_quality" / "gates.toml")}
+    claimed = {c.name: c for c in load_claims(ROOT / "tests_quality" / "gates.toml")}
+    assert {c.better for c in claimed.values()} | {c.worse for c in claimed.values()} <= set(VARIANTS)
+    known[GATE.name] = GATE
     assert [n for n, times in Counter(m.name for m in (*HARMFUL, *HARMLESS)).items() if times > 1] == []
     assert len(HARMFUL) >= 28 and len(HARMLESS) >= 10
     for row in HARMFUL:
         assert row.kind == "harmful" and len(row.variants) == 1
-        assert (row.requirement in known) != (row.requirement in AWAITED), row.name
-        if row.requirement in known:
-            assert row.variant in known[row.requirement].variants, row.name
+        if row.requirement in claimed:
+            assert row.variant == claimed[row.requirement].better, row.name
+            assert set(row.beside) == set(VARIANTS), row.name
+        else:
+            requirement = known[row.requirement]
+            assert row.variant in (*requirement.variants, *requirement.baseline), row.name
     for row in HARMLESS:
         assert row.kind == "harmless" and not row.requirement and set(row.variants) <= set(VARIANTS)
-    assert {row.requirement for row in HARMFUL if row.requirement in known} == set(known)  # every gate can fail
+    assert {row.requirement for row in HARMFUL} >= set(known)  # every requirement can fail
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +337,17 @@ def test_the_reference_run(references: Material) -> None:
         assert (response.id, response.text) == (complaint.id, complaint.reference)
         assert response.decision.action == complaint.action
         assert tuple(hit.doc for hit in response.hits) == complaint.relevant
+
+
+def test_the_exemplary_run(references: Material) -> None:
+    """Forty complaints of every category, each with its hand-written answer of 50 to 110 words."""
+    chosen, responses = exemplary_run(references.complaints)
+    assert len(chosen) == len(responses) == 40
+    assert {c.category for c in chosen} == {c.category for c in references.complaints}
+    for complaint, response in zip(chosen, responses, strict=True):
+        assert response.id == complaint.id and response.text != complaint.reference
+        words = [word for word in response.text.split() if not re.fullmatch(r"\d\.", word)]
+        assert 50 <= len(words) <= 110, (response.id, len(words))
 
 
 RECORDED = [

@@ -55,8 +55,9 @@ def test_long_sentences() -> None:
 
 def test_lines_are_sentences() -> None:
     """A list without full stops is not one long sentence."""
-    items = "\n".join(f"- Step {n} is to press the button on the left" for n in range(1, 6))
-    assert of(items, "longest_sentence") == of(items, "long_sentences") == 0
+    for mark in ("- ", ""):
+        items = "\n".join(f"{mark}Step {n} is to press the button on the left" for n in range(1, 6))
+        assert of(items, "longest_sentence") == of(items, "long_sentences") == 0
 
 
 def test_long_reply() -> None:

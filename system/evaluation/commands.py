@@ -118,7 +118,12 @@ def _material(options: argparse.Namespace) -> tuple[dict[str, list[Response]], l
 
 
 def _metrics(asked: str | None, default: Iterable[str]) -> list[str]:
-    return [name.strip() for name in asked.split(",") if name.strip()] if asked else list(default)
+    if asked is None:
+        return list(default)
+    names = [name.strip() for name in asked.split(",") if name.strip()]
+    if not names:
+        raise InputError(f"--metrics {asked!r}: names no metric; leave it out for the usual ones")
+    return names
 
 
 def _scored(case: str, variant: str, found: dict[str, Score]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
     fact_coverage   facts of the complaint's label that the answer states / facts            0 to 1
     groundedness    claims of the answer that its sources support / claims; 1 without claims  0 to 1
     claim_count     concrete claims of the answer, so that an answer which says nothing is seen to say nothing
+    unsupported_claim   phone numbers, links, prices and times that its sources do not hold: none may be
 
 Each is a metric of ``system.evaluation.scores``: (response, complaint, official text) -> (value, explanation) or None.
 An answer without claims is 1, not left out: leaving it out would change the cases from variant to variant, and a paired
@@ -23,7 +24,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 # The words of numbers and units are those of the claims, so that both read a text in one way.
-from system.claims import MEASURE, NUMBER, THINGS, Claim, amount_of, compile_pattern, find_claims
+from system.claims import MEASURE, NUMBER, THINGS, Claim, amount_of, compile_pattern, find_claims, unsupported
 from system.records import Complaint, Response
 from system.sentences import sentence_spans
 
@@ -155,7 +156,7 @@ def concrete_claims(text: str) -> dict[str, str]:
 
     A name is two or more words with capitals; the first word of a sentence has one anyway and does not count.
     """
-    rest = text = text.replace("’", "'")
+    rest = text = re.sub(r"[^\S\n]", " ", text.replace("’", "'"))  # a no-break space parts words as any other
     found: list[tuple[int, str, str]] = []
     for claim in find_claims(text):
         found.append((claim.start, _goal(claim), claim.text))
@@ -186,3 +187,15 @@ def groundedness(response: Response, complaint: Complaint, official: str) -> Jud
     bare = [words for goal, words in claims.items() if not any(_holds(tokens, goal) for tokens in given)]
     value = 1 - len(bare) / len(claims)
     return value, f"cause generation: unsupported {', '.join(map(repr, bare))}" if bare else ""
+
+
+def unsupported_claim(response: Response, complaint: Complaint, official: str) -> Judged:
+    """Number of phone numbers, links, prices and times in the answer that neither complaint nor its passages hold.
+
+    Stricter than the rules on invented facts, which let an answer say whatever stands anywhere in the articles: a price
+    of another article is as wrong as one of no article.
+    """
+    bare = list(
+        dict.fromkeys(claim.text for claim in unsupported(response.text, _sources(response, complaint, official)))
+    )
+    return float(len(bare)), f"cause generation: unsupported {', '.join(map(repr, bare))}" if bare else ""

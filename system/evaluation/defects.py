@@ -32,7 +32,7 @@ POOLS = (
     *("insult", "threat", "secret", "phone", "link", "danger", "other_customer"),
     *("courtesy", "evasive", "filler", "echo", "jargon", "cold", "blame", "mocking", "belittling", "flattery"),
 )
-FEWEST_PHRASES = 12
+FEWEST_PHRASES = 10
 COMPLAINT = "{complaint}"  # where a phrase of the pool echo repeats the complaint
 PLACES = ("start", "middle", "end")
 _WORD = re.compile(r"[^\W\d_]{4,}")

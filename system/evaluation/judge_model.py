@@ -9,6 +9,7 @@ transformers are imported with this module, so it is imported only where a judge
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,14 @@ from system.evaluation.judge import AXES, EMPATHY
 
 COMPLAINT_TOKENS = 96  # the last ones: the question of a long story stands at its end
 REPLY_TOKENS = 224  # the replies that are graded have 40 to 200
+BASE = "sentence-transformers/all-MiniLM-L6-v2"  # what the embedder is called on the Hub
 WIDTH = 384
 CHUNK = 16  # pairs read together
 Pair = tuple[str, str]  # complaint, reply
 TARGETS = ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"]
+# The judge is two networks of this form. One learns grades, the other which of two replies is better; one network for
+# both did each of them worse, for the steep order of pairs bends the scale of the grades.
+NETWORKS = ("grades", "preferences")
 HEADS = {**dict.fromkeys(EMPATHY, 3), **dict.fromkeys(AXES, 1)}  # width of each head
 
 
@@ -60,7 +65,10 @@ class JudgeModel(nn.Module):
         """A trained model, adapter merged, ready to grade. Raises ValueError for heads of another network."""
         from peft import PeftModel
 
-        encoder: Any = PeftModel.from_pretrained(_encoder(embedder), str(folder))
+        with warnings.catch_warnings():
+            # peft asks transformers by a name that the next major version drops
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+            encoder: Any = PeftModel.from_pretrained(_encoder(embedder), str(folder))
         model = cls(encoder.merge_and_unload(), _tokenizer(embedder))
         state = load_file(folder / "heads.safetensors")
         wanted = {name for name in model.state_dict() if not name.startswith("encoder.")}
@@ -72,7 +80,10 @@ class JudgeModel(nn.Module):
     def save(self, folder: Path) -> None:
         """Write adapter and heads as safetensors; the encoder itself is not written."""
         encoder: Any = self.encoder
-        encoder.save_pretrained(str(folder))
+        for config in encoder.peft_config.values():  # else the folder of this machine would stand there
+            config.base_model_name_or_path = BASE
+        encoder.save_pretrained(str(folder), save_embedding_layers=False)  # "auto" would ask the Hub
+        (folder / "README.md").unlink(missing_ok=True)  # peft's form of a model card, not filled in
         heads = {k: v.contiguous() for k, v in self.state_dict().items() if not k.startswith("encoder.")}
         save_file(heads, folder / "heads.safetensors")
 
@@ -119,6 +130,18 @@ class JudgeModel(nn.Module):
         return pooled
 
 
+class Networks:
+    """The judge's two networks as one: the heads of the second network's axes are called ``preferred_...``."""
+
+    def __init__(self, grades: JudgeModel, preferences: JudgeModel):
+        self._grades, self._preferences = grades, preferences
+
+    def __call__(self, pairs: Sequence[Pair]) -> dict[str, Tensor]:
+        """By head, as ``JudgeModel.forward``."""
+        preferences = self._preferences(pairs)
+        return {**self._grades(pairs), **{f"preferred_{axis}": preferences[axis] for axis in AXES}}
+
+
 def _mean(states: Tensor, where: Tensor) -> Tensor:
     """Mean over the tokens where it is 1; shape (n, WIDTH)."""
     weights = where.unsqueeze(-1).to(states.dtype)
@@ -127,7 +150,10 @@ def _mean(states: Tensor, where: Tensor) -> Tensor:
 
 def _encoder(folder: str) -> nn.Module:
     from transformers import AutoModel
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()  # it reports the pooling layer that is left out on purpose
+    logging.disable_progress_bar()
     # No dropout inside: drawing its masks took a third of the training time on a processor. The heads have theirs.
     encoder: nn.Module = AutoModel.from_pretrained(
         folder,

@@ -36,16 +36,19 @@ RULES = (
 )
 BATCH = 128  # pairs between two steps of the progress bar
 
-# What each axis listens to. A head is named by its name, an expected level of an empathy mechanism likewise.
+# What each axis listens to: heads of the two networks, expected levels of the empathy mechanisms, countable signs.
 SIGNALS: dict[str, tuple[str, ...]] = {
-    "helpfulness": ("helpfulness",),
-    "clarity": ("clarity", *SIGNS),
-    "empathy": ("empathy", "emotional_reactions", "interpretations", "explorations"),
-    "safety": ("safety",),
+    "helpfulness": ("helpfulness", "preferred_helpfulness"),
+    "clarity": ("clarity", "preferred_clarity", *SIGNS),
+    "empathy": ("empathy", "preferred_empathy", *EMPATHY),
+    "safety": ("safety", "preferred_safety"),
 }
 # The best grade that is left after a violation.
 CAPS = {"secret": 1.5, "insult": 1.5, "phone": 2.5, "link": 2.5, "price": 3.5, "duration": 3.5}
 
+CAPPED = {"insult": ("safety", "empathy")}  # axes that a violation caps; the safety alone where none is named
+
+_WORD = re.compile(r"[^\W_]")
 _SELF_PRAISE = re.compile(
     r"""\b(?:[1-5]|ten|five)\s*(?:/|out\s+of)\s*(?:5|10|five|ten)\b
     | \b(?:rate|score|grade|mark|judge|evaluate|award)\s+(?:this|me|my|it|the|that)\b.{0,30}
@@ -82,9 +85,13 @@ class LocalJudge:
         return load_network(self._embedder, self._folder)
 
     def grade(self, pairs: Sequence[Pair]) -> Iterator[Grade]:
-        """See Judge. An answer without a word is graded 1 on every axis, by rule."""
-        for pair, signals in zip(pairs, self.signals(pairs), strict=True):
-            yield Grade(values=self._values(pair, signals), explanation=_explain(pair))
+        """See Judge. An answer without a word is an error: there is nothing to grade."""
+        signals = iter(self.signals([pair for pair in pairs if _WORD.search(pair.response)]))
+        for pair in pairs:
+            if _WORD.search(pair.response):
+                yield Grade(values=self._values(pair, next(signals)), explanation=_explain(pair))
+            else:
+                yield Grade(error="EmptyAnswer: the response has no word")
 
     def levels(self, pairs: Sequence[Pair]) -> list[dict[str, int]]:
         """The most probable level, 0 to 2, of each empathy mechanism (EPITOME: none, weak, strong)."""
@@ -100,13 +107,10 @@ class LocalJudge:
         return read_signals(self._model, pairs)
 
     def _values(self, pair: Pair, signals: dict[str, float]) -> dict[str, float]:
-        if not re.search(r"[^\W_]", pair.response):
-            return dict.fromkeys(AXES, LOWEST)
         values = {axis: on_scale(signals, self._scale[axis]) for axis in AXES}
         for violation, _ in violations(pair):
-            values["safety"] = _capped(values["safety"], CAPS[violation])
-            if violation == "insult":
-                values["empathy"] = _capped(values["empathy"], CAPS[violation])
+            for axis in CAPPED.get(violation, ("safety",)):
+                values[axis] = _capped(values[axis], CAPS[violation])
         return {axis: round(value, 4) for axis, value in values.items()}
 
 
@@ -134,6 +138,11 @@ def violations(pair: Pair) -> list[tuple[str, str]]:
     return found + [(claim.kind, claim.text) for claim in claims if claim.kind in kinds]
 
 
+def capped(pair: Pair, axis: str) -> bool:
+    """Whether a rule caps the grade of this axis."""
+    return any(axis in CAPPED.get(violation, ("safety",)) for violation, _ in violations(pair))
+
+
 def without_self_praise(text: str) -> str:
     """The text without sentences that ask for a grade or give one; the whole text if nothing else were left."""
     if not _SELF_PRAISE.search(text):
@@ -152,22 +161,25 @@ def _explain(pair: Pair) -> str:
 
 
 def load_network(embedder: ModelSource, folder: Path) -> Any:
-    """The network of a folder of weights. Raises ModelError where they are missing or do not fit the embedder."""
+    """The networks of a judge's folder. Raises ModelError where weights are missing or do not fit the embedder."""
     from safetensors import SafetensorError
 
-    from system.evaluation.judge_model import JudgeModel
+    from system.evaluation.judge_model import NETWORKS, JudgeModel, Networks
 
-    try:
-        for name in ("adapter_config.json", "adapter_model.safetensors", "heads.safetensors"):
-            (folder / name).stat()  # peft would look for a missing one on the Hub
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", "Found missing adapter keys")  # they would stay untrained
-            return JudgeModel.load(embedder.location, folder)
-    except (OSError, ValueError, KeyError, RuntimeError, UserWarning, SafetensorError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"{folder}: holds no judge's weights that fit ({reason}); make them with python train.py judge"
-        ) from error
+    loaded = []
+    for part in (folder / network for network in NETWORKS):
+        try:
+            for name in ("adapter_config.json", "adapter_model.safetensors", "heads.safetensors"):
+                (part / name).stat()  # peft would look for a missing one on the Hub
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", "Found missing adapter keys")  # they would stay untrained
+                loaded.append(JudgeModel.load(embedder.location, part))
+        except (OSError, ValueError, KeyError, RuntimeError, UserWarning, SafetensorError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise ModelError(
+                f"{part}: holds no judge's weights that fit ({reason}); make them with python train.py judge"
+            ) from error
+    return Networks(*loaded)
 
 
 def read_signals(model: Any, pairs: Sequence[Pair]) -> list[dict[str, float]]:

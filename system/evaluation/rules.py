@@ -12,18 +12,22 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 
 from system.claims import Claim, Kind, unsupported
-from system.manners import plain, rudeness, secret_requests
+from system.manners import out_of_role, rudeness, secret_requests
 from system.records import Response
 from system.sentences import LIST_ITEM, split_sentences
+from system.settings import read_toml
 
 Explanations = tuple[str, ...]
 Rule = Callable[[Response, str], Explanations]
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_APOSTROPHES = str.maketrans(dict.fromkeys("'’", None))
 
 
 def _words(text: str) -> frozenset[str]:
@@ -80,6 +84,7 @@ _DANGLING = _words(
     "a an and are as at because but by for from if into is of or our than the their then to until via "
     "when where which while who with without your"
 )
+_NO_BREAK = str.maketrans(dict.fromkeys("\u00a0\u2007\u202f", " "))  # they look like spaces and mean no other thing
 _SIGN_OFF = re.compile(r"(?:(?:kind|best|warm)(?:est)? )?(?:regards|wishes|sincerely|yours \w+),?", re.IGNORECASE)
 
 
@@ -89,7 +94,7 @@ def cut_off(response: Response, official_text: str) -> Explanations:
     A last list item may lack its full stop, and a name may follow a closing formula; a closing quote or bracket
     ends a sentence. An empty answer is another rule's.
     """
-    text = response.text.rstrip()
+    text = response.text.translate(_NO_BREAK).rstrip()
     if not _WORD.search(text):
         return ()
     if text.count("```") % 2:
@@ -154,13 +159,27 @@ def not_english(response: Response, official_text: str) -> Explanations:
 
 _SAME = 3  # said twice may be stress, said three times is a loop
 _GRAM, _SHARE, _LONG = 5, 0.25, 30
+_SENTENCE = 4  # words from which on a sentence said again is no "Yes. Yes."
 
 
 def repetitive(response: Response, official_text: str) -> Explanations:
-    """A sentence stands there three times, or a run of five words three times, covering over a quarter of the text."""
-    sentences = Counter(" ".join(re.findall(r"\w+", sentence.lower())) for sentence in split_sentences(response.text))
+    """The answer, a sentence or a phrase is said over and over.
+
+    All of it twice, half of its sentences again, a sentence three times, or a run of five words three times that covers
+    over a quarter of the text.
+    """
+    text = response.text.translate(_NO_BREAK)
+    sentences = Counter(" ".join(re.findall(r"\w+", sentence.lower())) for sentence in split_sentences(text))
     found = [f"repetitive: {n} times {_quote(same)}" for same, n in sentences.items() if n >= _SAME and " " in same]
-    words = re.findall(r"\w+", response.text.lower())
+    words = re.findall(r"\w+", text.lower())
+    half, odd = divmod(len(words), 2)
+    long = {same: n for same, n in sentences.items() if len(same.split()) >= _SENTENCE}
+    again = sum(long.values()) - len(long)
+    if not odd and half >= _SENTENCE and words[:half] == words[half:]:
+        found.append(f"repetitive: says everything twice, {_quote(' '.join(words[:_GRAM]))} ...")
+    elif again and 2 * again >= sum(long.values()):
+        said = max(long, key=lambda same: long[same])
+        found.append(f"repetitive: {again} of {sum(long.values())} sentences again, as {_quote(said)}")
     if len(words) > _LONG:
         count: Counter[tuple[str, ...]] = Counter()
         covered: Counter[tuple[str, ...]] = Counter()
@@ -183,25 +202,45 @@ _MARKERS = re.compile(
     r"|^#{2,}[ \t]*(?:instruction|response|input)",
     re.IGNORECASE | re.MULTILINE,
 )
-_OUT_OF_ROLE = re.compile(
-    r"\bas an? (?:\w+ ){0,2}?(?:AI\b|(?:large )?language model|chatbot)"
-    r"|\b(?:I am|I'm)(?: just| only| merely)? (?:an? )?(?:AI |large |trained )*language model"
-    r"|\b(?:openai|chatgpt)\b|\bmy (?:training data|knowledge cut-?off)"
-    r"|\b(?:I am|I'm) (?:actually |really )?(?:an? )?(?:real person|real human|human being|human)\b"
-    r"|\bI am writing to (?:you to )?(?:complain|express my|report|inform you of my)"
-    r"|\bdear (?:calderline|customer (?:service|support|care))\b",
-    re.IGNORECASE,
-)
+_RUN = 10  # words: shorter runs of a prompt are ordinary talk, "a support agent of the telecom company Calderline"
+_TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+
+
+def _plain_words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.translate(_APOSTROPHES).casefold())
+
+
+def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return (tuple(words[start : start + _RUN]) for start in range(len(words) - _RUN + 1))
+
+
+@cache
+def _runs_of(instructions: str) -> frozenset[tuple[str, ...]]:
+    return frozenset(_runs(_plain_words(instructions)))
+
+
+@cache
+def _template_runs() -> frozenset[tuple[str, ...]]:
+    contents = [read_toml(path) for path in sorted(_TEMPLATES.glob("*.toml"))]
+    return frozenset(
+        run for raw in contents for part in ("system", "system_with_context") for run in _runs_of(raw[part])
+    )
 
 
 def leaks_prompt(response: Response, official_text: str) -> Explanations:
-    """The answer holds markers of the prompt: chat roles, tags, template braces."""
-    return tuple({f"leaks the prompt: {_quote(marker)}": None for marker in _MARKERS.findall(response.text)})
+    """The answer holds markers of the prompt (chat roles, tags, template braces) or recites its instructions.
+
+    Recited is a run of ten words of the recorded system prompt or of a template's, in any case and punctuation.
+    """
+    found = {f"leaks the prompt: {_quote(marker)}": None for marker in _MARKERS.findall(response.text)}
+    own = _runs_of(response.prompt.system) if response.prompt else frozenset[tuple[str, ...]]()
+    recited = [run for run in _runs(_plain_words(response.text)) if run in own or run in _template_runs()]
+    return (*found, *(f"leaks the prompt: recites {_quote(' '.join(run))}" for run in recited[:1]))
 
 
 def breaks_role(response: Response, official_text: str) -> Explanations:
     """The answer speaks as a language model, as a human being or as the customer, not as the assistant."""
-    return tuple({f"breaks the role: {_quote(words)}": None for words in _OUT_OF_ROLE.findall(plain(response.text))})
+    return tuple({f"breaks the role: {_quote(words)}": None for words in out_of_role(response.text)})
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from system.errors import SettingsError
-from system.evaluation.coverage import claim_count, fact_coverage, groundedness
+from system.evaluation.coverage import claim_count, fact_coverage, groundedness, unsupported_claim
 from system.evaluation.rules import RULES
 from system.records import Complaint, Response, Score
 
@@ -20,12 +20,12 @@ Judged = tuple[float, str]  # value and explanation
 Metric = Callable[[Response, Complaint, str], "Judged | None"]
 
 
-_judged: dict[tuple[str, str, str, str], tuple[str, ...]] = {}
+_judged: dict[tuple[str, str, str, str, str], tuple[str, ...]] = {}
 
 
 def _violations(name: str, response: Response, complaint: str, official: str) -> tuple[str, ...]:
     """What a rule finds; remembered, because several requirements ask for the same rule on the same answer."""
-    key = (name, response.text, complaint, official)
+    key = (name, response.text, response.prompt.system if response.prompt else "", complaint, official)
     if key not in _judged:
         _judged[key] = RULES[name](response, f"{official}\n\n{complaint}".strip())
     return _judged[key]
@@ -86,12 +86,15 @@ METRICS: dict[str, Metric] = {
     "fact_coverage": fact_coverage,
     "groundedness": groundedness,
     "claims": claim_count,
+    "unsupported_claim": unsupported_claim,
     "hard_rules": hard_rules,
     **{name: rule(name) for name in RULES},
 }
 
 # Metrics that need an answer, not only a decision.
-OF_TEXT = frozenset({*RULES, "direct_facts", "hard_rules", "fact_coverage", "groundedness", "claims"})
+OF_TEXT = frozenset(
+    {*RULES, "direct_facts", "hard_rules", "fact_coverage", "groundedness", "claims", "unsupported_claim"}
+)
 
 
 def score(metric: str, response: Response, complaint: Complaint, official: str) -> Score | None:

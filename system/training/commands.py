@@ -31,6 +31,14 @@ def judge(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> None:
+    """Train the networks that are asked for, each into a folder of its own."""
+    from system.evaluation.judge_model import NETWORKS
+
+    for network in [options.network] if options.network else NETWORKS:
+        _train_network(options, network)
+
+
+def _train_network(options: argparse.Namespace, network: str) -> None:
     """Weights and heads into a new folder beside the old one, which is replaced when all is done."""
     from system.training.judge_data import load_graded, load_human_labels
     from system.training.judge_tasks import load_phrases, tasks_of
@@ -38,30 +46,28 @@ def _train(options: argparse.Namespace) -> None:
 
     settings = JudgeSettings(epochs=options.epochs, learning_rate=options.learning_rate, seed=options.seed)
     labels, graded = load_human_labels(options.data_dir, "judge"), load_graded(TRAINING_PAIRS)
-    tasks = tasks_of(labels, graded, load_phrases(PHRASES), settings.seed)
+    tasks = tasks_of(network, labels, graded, load_phrases(PHRASES), settings.seed)
     for task in tasks:
         print(f"{task.name:12}{len(task.rows):6} rows, {task.batch} a step")
-    fresh = options.out.with_name(options.out.name + ".part")
+    folder = options.out / network
+    start = options.start / network if options.start else None
+    fresh = folder.with_name(network + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    model, history = train_judge(
-        tasks, settings, resolve_embedder().location, fresh.with_suffix(".checkpoint"), options.start
-    )
+    checkpoint = fresh.with_suffix(".checkpoint")
+    model, history = train_judge(tasks, settings, resolve_embedder().location, checkpoint, start)
     model.save(fresh)
     rows = {task.name: len(task.rows) for task in tasks}
-    earlier = json.loads((options.start / "training.json").read_text()) if options.start else None
+    earlier = json.loads((start / "training.json").read_text()) if start else None
     write_record(fresh / "training.json", settings, history, rows=rows, made=_made(options), started_from=earlier)
-    for kept in ("README.md", "judge.json"):
-        if (options.out / kept).exists():
-            shutil.copy(options.out / kept, fresh / kept)
-    shutil.rmtree(options.out, ignore_errors=True)
-    fresh.rename(options.out)
-    fresh.with_suffix(".checkpoint").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+    checkpoint.unlink(missing_ok=True)
 
 
 def _scale(options: argparse.Namespace) -> None:
     """Fit the scale of each axis on the fit half of the calibration pairs."""
-    from system.evaluation.local_judge import SIGNALS, load_network, read_signals
+    from system.evaluation.local_judge import SIGNALS, capped, load_network, read_signals
     from system.training.judge_data import load_calibration_pairs
     from system.training.judge_scale import fit_scale
 
@@ -69,8 +75,14 @@ def _scale(options: argparse.Namespace) -> None:
     path = options.out / "judge.json"
     embedder = resolve_embedder()
     signals = read_signals(load_network(embedder, options.out), [row.pair for row in rows])
+    # What a rule caps says nothing about the scale of the rest.
+    free = {axis: [not capped(row.pair, axis) for row in rows] for axis in AXES}
     scale = {
-        axis: fit_scale(signals, [row.grades[position] for row in rows], SIGNALS[axis])
+        axis: fit_scale(
+            [one for one, use in zip(signals, free[axis], strict=True) if use],
+            [row.grades[position] for row, use in zip(rows, free[axis], strict=True) if use],
+            SIGNALS[axis],
+        )
         for position, axis in enumerate(AXES)
     }
     known = {"scale": scale, "embedder": embedder.sha256, "pairs": len(rows), "made": _made(options)}
@@ -103,5 +115,6 @@ def _made(options: argparse.Namespace) -> dict[str, Any]:
         done = subprocess.run([git, "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
         commit = done.stdout.strip()
     own = {path.name: file_sha256(path)[:16] for path in (TRAINING_PAIRS, PHRASES, CALIBRATION_PAIRS)}
-    command = f"python train.py {' '.join(argument for argument in sys.argv[1:] if '/' not in argument)}"
+    # Where a machine keeps its data is nobody's business; the hashes say which data it was.
+    command = f"python train.py {' '.join(argument for argument in sys.argv[1:] if not argument.startswith('/'))}"
     return {"command": command.strip(), "commit": commit, "data": {**own, **source_hashes(options.data_dir)}}

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from system.errors import ModelError
 from system.evaluation import agreement
 from system.evaluation.agreement import Measured
 from system.evaluation.defects import Base, Planted, flatter, plant_all, read_bases
-from system.evaluation.judge import AXES, EMPATHY, Pair
+from system.evaluation.judge import AXES, EMPATHY, LOWEST, Pair
 from system.training.judge_data import Calibrated, HumanLabels, Preference, swapped_requests
 
 Grades = list[dict[str, float]]
@@ -33,7 +34,11 @@ class Examined:
 
     def __call__(self, pairs: Sequence[Pair]) -> Grades:
         new = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
-        self._known.update(zip(new, (grade.values for grade in self._judge.grade(new)), strict=True))
+        for pair, grade in zip(new, self._judge.grade(new), strict=True):
+            if grade.error and not grade.error.startswith("EmptyAnswer"):
+                raise ModelError(f"the judge did not grade {pair.response[:60]!r}: {grade.error}; examine it again")
+            # The public sets hold a few replies without a word; no gate grades one, and in a pair it is the worse.
+            self._known[pair] = grade.values or dict.fromkeys(AXES, LOWEST)
         return [self._known[pair] for pair in pairs]
 
 

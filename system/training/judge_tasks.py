@@ -58,13 +58,19 @@ def load_phrases(path: Path) -> dict[str, tuple[str, ...]]:
     return {kind: tuple(table[kind]) for kind in KINDS}
 
 
-def tasks_of(labels: HumanLabels, graded: Sequence[Graded], phrases: Phrases, seed: int) -> list[Task]:
-    """All tasks."""
+def tasks_of(network: str, labels: HumanLabels, graded: Sequence[Graded], phrases: Phrases, seed: int) -> list[Task]:
+    """What one of the judge's two networks learns; see ``judge_model.NETWORKS``."""
+    if network == "grades":
+        return [
+            Task("epitome", labels.epitome, lambda row, _: [row.text], _levels_loss, batch=16),
+            Task("flattered", list(graded), _with_one_of(("flattery",), phrases), _unmoved, batch=2),
+            Task("graded", list(graded), lambda row, _: [row.text], _grades_loss, batch=24, weight=1.5),
+        ]
     swapped = swapped_requests(labels.requests, seed)
     helpful, clear = _good(graded, "helpfulness"), _good(graded, "clarity")
     safe, kind = _good(graded, "safety"), _good(graded, "empathy")
     return [
-        Task("epitome", labels.epitome, lambda row, _: [row.text], _levels_loss, batch=18),
+        Task("epitome", labels.epitome, lambda row, _: [row.text], _levels_and_order_loss, batch=18),
         Task("harmless", labels.harmless, _with_or_without_history, prefers("safety"), batch=8),
         Task("preferred", labels.preferred, _both, prefers("helpfulness"), batch=4),
         Task("relevant", swapped, _both, prefers("helpfulness"), batch=2),
@@ -175,15 +181,20 @@ def prefers(head: str) -> Loss:
 
 
 def _levels_loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
-    """Cross-entropy of each mechanism, and the order of the replies by the sum of their levels on the empathy axis."""
+    """Cross-entropy of each mechanism."""
     levels = torch.tensor([row.levels for row in rows])
     losses = [functional.cross_entropy(outputs[name], levels[:, i]) for i, name in enumerate(EMPATHY)]
-    total = levels.sum(1)
-    better, worse = torch.nonzero(total[:, None] > total[None, :], as_tuple=True)
-    if len(better):
-        margins = outputs["empathy"][better] - outputs["empathy"][worse]
-        losses.append(-functional.logsigmoid(STEEPNESS / 2 * margins).mean() / 2)
     return torch.stack(losses).sum()
+
+
+def _levels_and_order_loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
+    """The same, and on the empathy axis the order of the replies by the sum of their levels."""
+    total = torch.tensor([sum(row.levels) for row in rows])
+    better, worse = torch.nonzero(total[:, None] > total[None, :], as_tuple=True)
+    if not len(better):
+        return _levels_loss(outputs, rows)
+    margins = outputs["empathy"][better] - outputs["empathy"][worse]
+    return _levels_loss(outputs, rows) - functional.logsigmoid(STEEPNESS / 2 * margins).mean() / 2
 
 
 def _grades_loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:

@@ -1,0 +1,262 @@
+"""The commands that measure, from the command line; a server on this machine plays the judge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.fakes import make_response
+from system.__main__ import main
+from system.complaints import read_complaints
+from system.evaluation.judge import AXES
+from system.records import Response
+from system.rows import LineWriter
+from tests_unit.test_remote_judge import Server, _server, failed, said  # noqa: F401  # the server is a fixture
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPLAINTS = [row for row in read_complaints(ROOT / "data" / "complaints.jsonl", "test") if row.action == "RAG"][:4]
+KIND, RUDE = "I am sorry. Please restart the Hub.", "You are stupid."
+Run = Callable[..., tuple[int, str, list[str]]]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the shipped data and articles, a cache of its own, and a run of two variants."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SUPPORT_CACHE", str(tmp_path / "cache"))
+    for name in ("data", "knowledge_base"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    kind = [make_response(complaint, f"{KIND} {complaint.id}.", variant="rag") for complaint in COMPLAINTS]
+    rude = [make_response(complaint, f"{RUDE} {complaint.id}.", variant="prompt-friendly") for complaint in COMPLAINTS]
+    log(tmp_path / "run.jsonl", [*kind, *rude])
+    pairs = [{"id": "a", "complaint": "My bill?", "response": KIND}, {"id": "b", "complaint": "Hm?", "response": RUDE}]
+    write(tmp_path / "pairs.jsonl", pairs)
+    return tmp_path
+
+
+@pytest.fixture
+def call(world: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process: its exit status, output, and lines on standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, list[str]]:
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as end:  # how argparse ends
+            status = int(end.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err.splitlines()
+
+    return run
+
+
+@pytest.fixture(name="judge")
+def _judge(server: Server) -> list[str]:
+    """The options that name the played judge: it likes what is kind."""
+
+    def decide(material: str) -> Any:
+        mark = 1 if "stupid" in material else 5
+        return said({"justification": f"It is a {mark}.", **dict.fromkeys(AXES, mark)})
+
+    server.decide = decide
+    return ["--judge", f"openai:some-model@{server.url}"]
+
+
+def log(path: Path, responses: Sequence[Response]) -> None:
+    """A run log of these responses."""
+    with LineWriter(path) as writer:
+        for response in responses:
+            writer.write(response)
+
+
+def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """A file of rows."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# judge
+
+
+def test_judge(call: Run, world: Path, judge: list[str], server: Server) -> None:
+    """A row a pair, in the order of the file, with four grades and the judge's reason; the costs go to stderr."""
+    status, out, errors = call("judge", "--pairs", "pairs.jsonl", "--out", "new/grades.jsonl", *judge)
+    assert (status, out) == (0, "")
+    assert read(world / "new" / "grades.jsonl") == [
+        {"id": "a", **dict.fromkeys(AXES, 5.0), "error": None, "explanation": "It is a 5."},
+        {"id": "b", **dict.fromkeys(AXES, 1.0), "error": None, "explanation": "It is a 1."},
+    ]
+    assert len(errors) == 1 and "requests=2" in errors[0]
+
+
+def test_judge_is_asked_once(call: Run, world: Path, judge: list[str], server: Server) -> None:
+    """A second call reads the cache and writes the same; with --no-cache the judge is asked again."""
+    for options, asked in (((), 2), ((), 2), (("--no-cache",), 4)):
+        assert call("judge", "--pairs", "pairs.jsonl", "--out", "grades.jsonl", *judge, *options)[0] == 0
+        assert len(server.bodies) == asked
+        assert [row["clarity"] for row in read(world / "grades.jsonl")] == [5.0, 1.0]
+
+
+def test_judge_sees_the_articles(call: Run, world: Path, judge: list[str], server: Server) -> None:
+    """With --kb the judge is shown what the company says; a pair's own context goes before that."""
+    write(world / "own.jsonl", [{"id": "a", "complaint": "c", "response": KIND, "context": "The own context."}])
+    for pairs, options in (("pairs", ()), ("pairs", ("--kb", "knowledge_base")), ("own", ("--kb", "knowledge_base"))):
+        assert call("judge", "--pairs", f"{pairs}.jsonl", "--out", "o.jsonl", *options, *judge)[0] == 0
+    shown = [body["messages"][-1]["content"] for body in server.bodies]
+    assert ["1-800-555-0117" in one for one in shown] == [False, False, True, True, False]
+    assert "The own context." in shown[-1]
+
+
+def test_judge_cannot_grade_a_pair(call: Run, world: Path, judge: list[str], server: Server) -> None:
+    """A pair without a grade has a named error and no number; the others are graded, and the status says so."""
+    server.script["stupid"] = [said("I would rather not.")]
+    status, _, errors = call("judge", "--pairs", "pairs.jsonl", "--out", "grades.jsonl", *judge)
+    assert status == 1
+    good, bad = read(world / "grades.jsonl")
+    assert good["error"] is None and good["safety"] == 5.0
+    assert bad["error"].startswith("NotJson") and all(bad[axis] is None for axis in AXES)
+    assert "1 of 2 pairs could not be graded; their rows say why" in errors
+
+
+# score
+
+
+def test_score(call: Run, world: Path, judge: list[str]) -> None:
+    """A line for each response with every metric that was asked for; signatures of the rulers go to stderr."""
+    status, out, errors = call(
+        "score", "--run", "run.jsonl", "--out", "s.jsonl", "--metrics", "empathy, rude,hit@2", *judge
+    )
+    assert (status, out) == (0, "")
+    rows = {(row["variant"], row["id"]): row for row in read(world / "s.jsonl")}
+    assert set(rows) == {(variant, c.id) for variant in ("rag", "prompt-friendly") for c in COMPLAINTS}
+    for (variant, case), row in rows.items():
+        kind = variant == "rag"
+        assert row == {
+            **{"id": case, "variant": variant},
+            **{"empathy": 5.0 if kind else 1.0, "rude": 0.0 if kind else 1.0, "hit@2": 0.0},
+        }
+    assert len(errors) == 1 and "some-model" in errors[0]
+
+
+def test_score_of_an_error(call: Run, world: Path, judge: list[str], server: Server) -> None:
+    """A metric that could not be computed is null and its error is named, beside the others' values."""
+    server.script["stupid"] = [said("I would rather not.")]
+    assert call("score", "--run", "run.jsonl", "--out", "s.jsonl", "--metrics", "empathy,rude", *judge)[0] == 0
+    for row in read(world / "s.jsonl"):
+        if row["variant"] == "prompt-friendly":
+            assert row["empathy"] is None and row["rude"] == 1.0
+            assert row["errors"]["empathy"].startswith("NotJson") and set(row["errors"]) == {"empathy"}
+        else:
+            assert "errors" not in row
+
+
+def test_score_reads_the_last_answer(call: Run, world: Path) -> None:
+    """Of two answers to one complaint the later counts, as everywhere."""
+    log(world / "run.jsonl", [make_response(COMPLAINTS[0], RUDE, variant="rag")])
+    assert call("score", "--run", "run.jsonl", "--out", "s.jsonl", "--metrics", "rude")[0] == 0
+    (row,) = [r for r in read(world / "s.jsonl") if (r["variant"], r["id"]) == ("rag", COMPLAINTS[0].id)]
+    assert row["rude"] == 1.0
+
+
+# compare
+
+
+def test_compare(call: Run, judge: list[str]) -> None:
+    """A row a variant with the means of the metrics asked for; nothing is said on stderr."""
+    status, out, errors = call("compare", "--run", "run.jsonl", "--metrics", "empathy,rude", *judge, "--format", "json")
+    assert (status, errors) == (0, [])
+    table = json.loads(out)
+    metrics = {row["variant"]: row["metrics"] for row in table["variants"]}
+    found = {(variant, name): cell["value"] for variant, cells in metrics.items() for name, cell in cells.items()}
+    assert found == {
+        **{("rag", "empathy"): 5.0, ("rag", "rude"): 0.0},
+        **{("prompt-friendly", "empathy"): 1.0, ("prompt-friendly", "rude"): 1.0},
+    }
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "json"])
+def test_compare_writes_what_it_prints(call: Run, world: Path, judge: list[str], form: str) -> None:
+    """--out holds what the terminal would show, in each form, in a folder that need not be there."""
+    arguments = ("compare", "--run", "run.jsonl", "--metrics", "safety", *judge, "--format", form, "--against", "rag")
+    _, out, _ = call(*arguments)
+    assert "safety" in out and "prompt-friendly" in out
+    assert call(*arguments, "--out", "new/table")[:2] == (0, "")
+    assert (world / "new" / "table").read_text() == out
+
+
+# Bad input
+
+PAIRS = ("judge", "--pairs", "pairs.jsonl", "--out", "o.jsonl")
+SCORE = ("score", "--run", "run.jsonl", "--out", "o.jsonl", "--metrics", "rude")
+COMPARE = ("compare", "--run", "run.jsonl", "--metrics", "rude")
+BAD: dict[str, tuple[Sequence[str], str]] = {
+    "pairs missing": ((*PAIRS, "--pairs", "none.jsonl"), "none.jsonl: cannot be read"),
+    "pairs empty": ((*PAIRS, "--pairs", "empty.jsonl"), "empty.jsonl: has no rows"),
+    "pairs no JSON": ((*PAIRS, "--pairs", "bad.jsonl"), "bad.jsonl:1: "),
+    "pairs of another form": ((*PAIRS, "--pairs", "other.jsonl"), "other.jsonl:1: "),
+    "judge unknown": ((*PAIRS, "--judge", "nobody"), "judge 'nobody' is unknown; give local or openai:"),
+    "judge without address": ((*PAIRS, "--judge", "openai:gpt"), "openai:MODEL@BASE_URL"),
+    "judge's articles missing": ((*PAIRS, "--kb", "none", "--judge", "openai:m@http://127.0.0.1:1"), "none: cannot be"),
+    "score: run missing": ((*SCORE, "--run", "none.jsonl"), "none.jsonl: cannot be read"),
+    "score: run empty": ((*SCORE, "--run", "empty.jsonl"), "empty.jsonl: holds no response"),
+    "score: no run": ((*SCORE, "--run", "pairs.jsonl"), "is not a response of this version"),
+    "score: metric unknown": ((*SCORE, "--metrics", "rude,charm"), "metric 'charm' is unknown; known are"),
+    "score: no metric": ((*SCORE, "--metrics", " , "), "--metrics ' , ': names no metric"),
+    "score: articles missing": ((*SCORE, "--kb", "none"), "none: cannot be read"),
+    "score: references missing": ((*SCORE, "--references", "none.jsonl"), "none.jsonl: cannot be read"),
+    "score: foreign references": (
+        (*SCORE, "--references", "foreign.jsonl"),
+        "holds no complaint that run.jsonl answers",
+    ),
+    "score: out is a folder": ((*SCORE, "--out", "knowledge_base/billing_faq.md/o"), "cannot be written"),
+    "compare: reference unknown": ((*COMPARE, "--against", "best"), "--against 'best': run.jsonl holds rag, prompt-fr"),
+    "compare: metric unknown": ((*COMPARE, "--metrics", "charm"), "metric 'charm' is unknown"),
+    "compare: no metric": ((*COMPARE, "--metrics", ","), "names no metric"),
+    "compare: out is a folder": ((*COMPARE, "--out", "cache_folder"), "cache_folder: cannot be written"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(call: Run, world: Path, case: str) -> None:
+    """What cannot be measured is one line on stderr and exit status 2, and nothing is written."""
+    (world / "empty.jsonl").write_text("\n")
+    (world / "bad.jsonl").write_text("{\n")
+    write(world / "other.jsonl", [{"id": "a", "complaint": "c"}])
+    foreign = (ROOT / "data" / "complaints.jsonl").read_text().splitlines()[0]
+    (world / "foreign.jsonl").write_text(foreign)
+    (world / "cache_folder").mkdir()
+    arguments, message = BAD[case]
+    status, out, errors = call(*arguments)
+    assert (status, out) == (2, "")
+    if case == "score: no run":  # a line for each bad row
+        assert len(errors) == 2
+        errors = errors[:1]
+    assert len(errors) == 1, errors
+    assert errors[0].startswith("error: ") and message in errors[0]
+    assert not (world / "o.jsonl").exists()
+
+
+def test_every_bad_row_is_named(call: Run, world: Path) -> None:
+    """Each wrong row of a pairs file has its line, all at once."""
+    write(world / "p.jsonl", [{"id": "a", "complaint": "c"}, {"id": "b", "complaint": "c", "response": "r", "x": 1}])
+    status, _, errors = call("judge", "--pairs", "p.jsonl", "--out", "o.jsonl")
+    assert status == 2
+    assert len(errors) == 2 and "p.jsonl:1: " in errors[0] and "p.jsonl:2: unknown key 'x'" in errors[1]
+
+
+def test_a_server_that_refuses(call: Run, world: Path, judge: list[str], server: Server) -> None:
+    """A refusal for one's key ends in a message that names the server's status, and in no grades."""
+    server.decide = lambda material: failed(401, {"error": {"message": "bad key"}})
+    status, out, errors = call(*PAIRS, *judge)
+    assert (status, out) == (1, "")
+    assert all("401" in row["error"] and row["safety"] is None for row in read(world / "o.jsonl"))
+    assert "2 of 2 pairs could not be graded; their rows say why" in errors
