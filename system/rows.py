@@ -78,18 +78,22 @@ def encode(record: Any) -> bytes:
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows as JSON lines; see ``write_whole``."""
+    write_whole(path, b"".join(encode(row) for row in rows))
+
+
+def write_whole(path: Path, content: bytes) -> None:
     """Write an output file as a whole: a reader never sees half of it. Devices and pipes are written to directly.
 
     Raises InputError if it cannot be written.
     """
-    lines = b"".join(encode(row) for row in rows)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
-            path.write_bytes(lines)
+            path.write_bytes(content)
             return
         temporary = path.with_name(path.name + ".part")
-        temporary.write_bytes(lines)
+        temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); give another --out") from error

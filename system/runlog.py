@@ -34,6 +34,14 @@ def read_run(path: Path) -> list[Response]:
     return list(responses.values())
 
 
+def by_variant(responses: Iterable[Response]) -> dict[str, list[Response]]:
+    """The responses of each variant, variants and responses in the order in which they come."""
+    run: dict[str, list[Response]] = {}
+    for response in responses:
+        run.setdefault(response.variant, []).append(response)
+    return run
+
+
 def read_usable(path: Path) -> dict[tuple[str, str], Response]:
     """The responses of a log by (complaint id, key), for resuming; a torn or foreign line is answered anew.
 

@@ -85,7 +85,7 @@ def starts_of(run: Run, complaints: list[Complaint], official: str):  # type: ig
     def starts(variant: str) -> dict[str, Material]:
         if variant not in made:
             product = Material(
-                variant=variant, responses=tuple(run[variant]), complaints=tuple(complaints), official=official
+                variant=variant, responses=tuple(run.get(variant, [])), complaints=tuple(complaints), official=official
             )
             made[variant] = {"product": product, **{name: subset(product, size) for name, size in SUBSETS.items()}}
             if variant == WRITTEN:

@@ -9,8 +9,9 @@ import pytest
 from fixtures.fakes import make_response
 from fixtures.judges import ScriptedJudge
 from system.errors import SettingsError
+from system.evaluation import overlap, perplexity, semantic
 from system.evaluation.judge import AXES, pair_scorer
-from system.evaluation.measuring import BERTSCORE, OVERLAP, PERPLEXITY, Rulers
+from system.evaluation.measuring import Rulers
 from system.evaluation.scorers import Grade, Scorer
 from system.records import Complaint
 
@@ -51,8 +52,8 @@ def test_a_metric_of_the_judge() -> None:
 def test_errors_are_no_scores() -> None:
     """A grade that is an error, or no number, is a named error of that case and not a value."""
     rulers = Rulers()
-    rulers._made[PERPLEXITY[0]] = Scorer(
-        PERPLEXITY,
+    rulers._made[perplexity.METRICS[0]] = Scorer(
+        perplexity.METRICS,
         "played",
         lambda response, complaint, official: (complaint.text,),
         lambda many: [Grade(error="Empty: no words"), Grade(values={"perplexity": math.nan})],
@@ -66,7 +67,7 @@ def test_errors_are_no_scores() -> None:
 def test_one_ruler_for_its_metrics() -> None:
     """All metrics of a ruler come from one scorer, made once; each ruler has its own."""
     rulers = rulers_of(ScriptedJudge(lambda pair: {}))
-    families = (AXES, OVERLAP)
+    families = (AXES, overlap.METRICS)
     made = [{id(rulers.scorer(metric)) for metric in names} for names in families]
     assert all(len(one) == 1 for one in made)
     assert len(set.union(*made)) == len(families)
@@ -88,6 +89,6 @@ def test_unknown_metrics() -> None:
     """A metric that is misspelt is one line that names all others."""
     with pytest.raises(SettingsError, match="metric 'claritty' is unknown") as caught:
         Rulers().score("claritty", RESPONSES, COMPLAINTS)
-    for name in (*AXES, *OVERLAP, *BERTSCORE, *PERPLEXITY, "hit@2", "rude"):
+    for name in (*AXES, *overlap.METRICS, *semantic.METRICS, *perplexity.METRICS, "hit@2", "rude"):
         assert name in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -12,15 +12,19 @@ from typing import Any
 from system.cache import Cache, MemoryCache, open_cache
 from system.complaints import read_labelled
 from system.errors import InputError
+from system.evaluation import overlap, perplexity, semantic
 from system.evaluation.judge import AXES, Pair, load_judge, pair_scorer
-from system.evaluation.measuring import BERTSCORE, OVERLAP, PERPLEXITY, Rulers
+from system.evaluation.measuring import Rulers
 from system.evaluation.rules import RULES
 from system.evaluation.scorers import grade_many
 from system.records import Complaint, Response, Score
-from system.rows import read_rows, write_rows
-from system.runlog import read_run
+from system.rows import read_rows, write_rows, write_whole
+from system.runlog import by_variant, read_run
 
-SCORED = (*OVERLAP, *BERTSCORE, PERPLEXITY[0], *AXES, "fact_coverage", "groundedness", "claims", *RULES)
+SCORED = (
+    *(*overlap.METRICS, *semantic.METRICS, perplexity.METRICS[0], *AXES),
+    *("fact_coverage", "groundedness", "claims", *RULES),
+)
 COMPARED = ("helpfulness", "clarity", "empathy", "safety", "fact_coverage", "groundedness", "bertscore-f1", "bleu-1")
 
 
@@ -88,11 +92,7 @@ def compare(options: argparse.Namespace) -> int:
     render = {"text": table.render_text, "markdown": table.render_markdown, "json": table.to_json}[options.format]
     text = render(comparison).rstrip("\n") + "\n"
     if options.out:
-        try:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{options.out}: cannot be written ({error.strerror}); give another --out") from error
+        write_whole(options.out, text.encode())
     else:
         print(text, end="")
     return 0
@@ -101,9 +101,7 @@ def compare(options: argparse.Namespace) -> int:
 def _material(options: argparse.Namespace) -> tuple[dict[str, list[Response]], list[Complaint], Rulers]:
     """The run's responses by variant, the labelled complaints that they answer, and the rulers."""
     official = _official(options.kb)  # first: without articles every label would be wrong
-    run: dict[str, list[Response]] = {}
-    for response in read_run(options.run):
-        run.setdefault(response.variant, []).append(response)
+    run = by_variant(read_run(options.run))
     if not run:
         raise InputError(f"{options.run}: holds no response; make one with python -m system run")
     answered = {response.id for responses in run.values() for response in responses}

@@ -33,7 +33,7 @@ from system.evaluation.paired import (
     minimum_detectable,
     pairing_faults,
 )
-from system.evaluation.requirements import common_problems, is_measured, is_number, is_text, table_problems
+from system.evaluation.requirements import common_problems, is_measured, is_number, is_text, scale_of, table_problems
 from system.records import Status, Verdict
 from system.settings import read_toml
 
@@ -85,7 +85,7 @@ def load_claims(path: Path) -> tuple[Claim, ...]:
             reason=table["reason"],
             baseline=table.get("baseline"),
             margin=float(table.get("margin", 0.0)),
-            scale=(float(table["scale"][0]), float(table["scale"][1])) if "scale" in table else None,
+            scale=scale_of(table),
         )
         for table in tables
     )

@@ -14,15 +14,12 @@ from dataclasses import dataclass, field
 
 from system.cache import Cache, MemoryCache
 from system.errors import SettingsError
+from system.evaluation import overlap, perplexity, semantic
 from system.evaluation.judge import AXES, LOCAL, load_judge, pair_scorer
 from system.evaluation.scorers import Scorer, score_many
 from system.evaluation.scores import METRICS, score_all
 from system.models import DEFAULT_MODEL
 from system.records import Complaint, Response, Score
-
-OVERLAP = ("bleu-1", "bleu-2", "bleu-3", "bleu-4", "rouge-l")
-BERTSCORE = ("bertscore-precision", "bertscore-recall", "bertscore-f1")
-PERPLEXITY = ("perplexity", "nll", "tokens")
 
 
 @dataclass
@@ -55,9 +52,9 @@ class Rulers:
         """The scorer that yields a metric; one for all metrics that it yields."""
         makers: dict[tuple[str, ...], Callable[[], Scorer]] = {
             AXES: self._judge,
-            OVERLAP: _overlap,
-            BERTSCORE: _bertscore,
-            PERPLEXITY: self._perplexity,
+            overlap.METRICS: overlap.overlap,
+            semantic.METRICS: semantic.bertscore,
+            perplexity.METRICS: lambda: perplexity.perplexity_scorer(self.base_model),
         }
         for names, make in makers.items():
             if metric in names:
@@ -69,20 +66,3 @@ class Rulers:
 
     def _judge(self) -> Scorer:
         return pair_scorer(load_judge(self.judge))
-
-    def _perplexity(self) -> Scorer:
-        from system.evaluation.perplexity import perplexity_scorer
-
-        return perplexity_scorer(self.base_model)
-
-
-def _overlap() -> Scorer:
-    from system.evaluation.overlap import overlap
-
-    return overlap()
-
-
-def _bertscore() -> Scorer:
-    from system.evaluation.semantic import bertscore
-
-    return bertscore()

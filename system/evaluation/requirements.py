@@ -61,7 +61,7 @@ def load_requirements(path: Path) -> tuple[Requirement, ...]:
             variants=tuple(table["variants"]),
             reason=table["reason"],
             baseline=dict(table.get("baseline", {})),
-            scale=(float(table["scale"][0]), float(table["scale"][1])) if "scale" in table else None,
+            scale=scale_of(table),
         )
         for table in tables
     )
@@ -133,6 +133,11 @@ def _requirement_problems(table: dict[str, Any]) -> Iterator[str]:
             yield f"baseline of {variant!r} is {measured!r}; say the measured value, number of cases and date"
         if variant in variants:
             yield f"variant {variant!r} stands in variants and in baseline; the gate binds it or excuses it, not both"
+
+
+def scale_of(table: dict[str, Any]) -> tuple[float, float] | None:
+    """The scale of a checked table, lowest and highest; None where it names none."""
+    return (float(table["scale"][0]), float(table["scale"][1])) if "scale" in table else None
 
 
 def is_text(value: object) -> bool:
