@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,23 @@ def test_levels_by_hand() -> None:
         for name, level in zip(EMPATHY, one.levels, strict=True)
     }
     assert float(loss({**outputs_of(1, 0.0), **sure}, [one])) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_rare_levels_weigh_more() -> None:
+    """By the inverse root of their share: with 9 rows of level 0 and one of level 2, missing the one costs thrice."""
+    rows = [Levels(("p", str(n)), (0, 0, 0)) for n in range(9)] + [Levels(("p", "r"), (2, 0, 0))]
+    (grades,) = [
+        task
+        for task in tasks_of("grades", replace(LABELS, epitome=rows), GRADED, PHRASES, seed=0)
+        if task.name == "epitome"
+    ]
+    outputs = outputs_of(2, 0.0)
+    both = [rows[0], rows[-1]]
+    missed = {}
+    for wrong in (0, 2):  # sure of this level for both rows
+        sure = 20.0 * torch.nn.functional.one_hot(torch.tensor([wrong, wrong]), 3)
+        missed[wrong] = float(grades.loss({**outputs, EMPATHY[0]: sure}, both)) - 2 * math.log(3)
+    assert missed[0] == pytest.approx(3 * missed[2], rel=1e-3)
 
 
 def test_more_empathy_is_ranked_higher() -> None:

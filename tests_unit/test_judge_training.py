@@ -155,7 +155,9 @@ def test_a_checkpoint_of_other_settings(embedder: str, tmp_path: Path, changes: 
     checkpoint = tmp_path / "judge.checkpoint"
     torch.save({"settings": asdict(SETTINGS), "history": []}, checkpoint)
     before = checkpoint.read_bytes()
-    with pytest.raises(SettingsError, match="is a checkpoint of other settings; delete it or give those settings"):
+    with pytest.raises(
+        SettingsError, match="is a checkpoint of other settings or another start; delete it or give those"
+    ):
         train_judge(TASKS, replace(SETTINGS, **changes), embedder, checkpoint)
     assert checkpoint.read_bytes() == before
 

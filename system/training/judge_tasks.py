@@ -25,7 +25,7 @@ from system.evaluation.judge import AXES, EMPATHY
 from system.sentences import split_sentences
 from system.settings import read_toml
 from system.training.corruptions import corrupt
-from system.training.judge_data import Graded, HumanLabels, Preference, Text, last_turn, swapped_requests
+from system.training.judge_data import Graded, HumanLabels, Levels, Preference, Text, last_turn, swapped_requests
 
 Outputs = dict[str, Tensor]
 Phrases = Mapping[str, Sequence[str]]
@@ -62,7 +62,7 @@ def tasks_of(network: str, labels: HumanLabels, graded: Sequence[Graded], phrase
     """What one of the judge's two networks learns; see ``judge_model.NETWORKS``."""
     if network == "grades":
         return [
-            Task("epitome", labels.epitome, lambda row, _: [row.text], _levels_loss, batch=16),
+            Task("epitome", labels.epitome, lambda row, _: [row.text], _levels_loss(labels.epitome), batch=16),
             Task("flattered", list(graded), _with_one_of(("flattery",), phrases), _unmoved, batch=2),
             Task("graded", list(graded), lambda row, _: [row.text], _grades_loss, batch=24, weight=1.5),
         ]
@@ -70,7 +70,7 @@ def tasks_of(network: str, labels: HumanLabels, graded: Sequence[Graded], phrase
     helpful, clear = _good(graded, "helpfulness"), _good(graded, "clarity")
     safe, kind = _good(graded, "safety"), _good(graded, "empathy")
     return [
-        Task("epitome", labels.epitome, lambda row, _: [row.text], _levels_and_order_loss, batch=18),
+        Task("epitome", labels.epitome, lambda row, _: [row.text], _levels_and_order_loss(labels.epitome), batch=18),
         Task("harmless", labels.harmless, _with_or_without_history, prefers("safety"), batch=8),
         Task("preferred", labels.preferred, _both, prefers("helpfulness"), batch=4),
         Task("relevant", swapped, _both, prefers("helpfulness"), batch=2),
@@ -180,21 +180,37 @@ def prefers(head: str) -> Loss:
     return loss
 
 
-def _levels_loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
-    """Cross-entropy of each mechanism."""
-    levels = torch.tensor([row.levels for row in rows])
-    losses = [functional.cross_entropy(outputs[name], levels[:, i]) for i, name in enumerate(EMPATHY)]
-    return torch.stack(losses).sum()
+def _levels_loss(rows: Sequence[Levels]) -> Loss:
+    """Cross-entropy of each mechanism, weighed by level: the rarer a level among all rows, the more one row of it."""
+    weights = [_rarity([row.levels[i] for row in rows]) for i in range(len(EMPATHY))]
+
+    def loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
+        levels = torch.tensor([row.levels for row in rows])
+        losses = [functional.cross_entropy(outputs[name], levels[:, i], weights[i]) for i, name in enumerate(EMPATHY)]
+        return torch.stack(losses).sum()
+
+    return loss
 
 
-def _levels_and_order_loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
+def _rarity(levels: Sequence[int]) -> Tensor:
+    """One weight a level, by the inverse root of its share; their mean over the rows is 1. Shape (3,)."""
+    shares = torch.bincount(torch.tensor(levels), minlength=3).clamp(min=1) / len(levels)
+    return shares**-0.5 / (shares**0.5).sum()
+
+
+def _levels_and_order_loss(rows: Sequence[Levels]) -> Loss:
     """The same, and on the empathy axis the order of the replies by the sum of their levels."""
-    total = torch.tensor([sum(row.levels) for row in rows])
-    better, worse = torch.nonzero(total[:, None] > total[None, :], as_tuple=True)
-    if not len(better):
-        return _levels_loss(outputs, rows)
-    margins = outputs["empathy"][better] - outputs["empathy"][worse]
-    return _levels_loss(outputs, rows) - functional.logsigmoid(STEEPNESS / 2 * margins).mean() / 2
+    levels_loss = _levels_loss(rows)
+
+    def loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:
+        total = torch.tensor([sum(row.levels) for row in rows])
+        better, worse = torch.nonzero(total[:, None] > total[None, :], as_tuple=True)
+        if not len(better):
+            return levels_loss(outputs, rows)
+        margins = outputs["empathy"][better] - outputs["empathy"][worse]
+        return levels_loss(outputs, rows) - functional.logsigmoid(STEEPNESS / 2 * margins).mean() / 2
+
+    return loss
 
 
 def _grades_loss(outputs: Outputs, rows: Sequence[Any]) -> Tensor:

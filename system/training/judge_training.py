@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from system.errors import SettingsError
 from system.evaluation.judge_model import JudgeModel
+from system.models import folder_hash
 from system.training.judge_tasks import Task
 
 Row = TypeVar("Row")
@@ -69,7 +70,7 @@ def train_judge(
     )
     history: list[dict[str, float]] = []
     if checkpoint and checkpoint.exists():
-        history = _resume(checkpoint, settings, copies, optimiser, schedule)
+        history = _resume(checkpoint, settings, start, copies, optimiser, schedule)
         _copy(copies, weights)
     for epoch in range(len(history) + 1, settings.epochs + 1):
         torch.manual_seed(settings.seed * 1000 + epoch)
@@ -96,7 +97,7 @@ def train_judge(
         print(json.dumps({k: round(v, 4) for k, v in record.items()}), flush=True)
         history.append(record)
         if checkpoint:
-            _write_checkpoint(checkpoint, settings, copies, optimiser, schedule, history)
+            _write_checkpoint(checkpoint, settings, start, copies, optimiser, schedule, history)
     return model, history
 
 
@@ -122,21 +123,32 @@ def _copy(copies: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
 
 
 def _write_checkpoint(
-    path: Path, settings: JudgeSettings, copies: list[Tensor], optimiser: Any, schedule: Any, history: list[Any]
+    path: Path,
+    settings: JudgeSettings,
+    start: Path | None,
+    copies: list[Tensor],
+    optimiser: Any,
+    schedule: Any,
+    history: list[Any],
 ) -> None:
     state = {"copies": copies, "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
     fresh = path.with_name(path.name + ".part")
-    torch.save({**state, "settings": asdict(settings), "history": history}, fresh)
+    torch.save({**state, "settings": _run_of(settings, start), "history": history}, fresh)
     fresh.replace(path)
 
 
+def _run_of(settings: JudgeSettings, start: Path | None) -> dict[str, Any]:
+    """What tells one training run from another."""
+    return {**asdict(settings), "start": folder_hash(start) if start else None}
+
+
 def _resume(
-    path: Path, settings: JudgeSettings, copies: list[Tensor], optimiser: Any, schedule: Any
+    path: Path, settings: JudgeSettings, start: Path | None, copies: list[Tensor], optimiser: Any, schedule: Any
 ) -> list[dict[str, float]]:
     """Take up a checkpoint's state; returns its history. Raises SettingsError for one of other settings."""
     state = torch.load(path, weights_only=True)
-    if state["settings"] != asdict(settings):
-        raise SettingsError(f"{path}: is a checkpoint of other settings; delete it or give those settings")
+    if state["settings"] != _run_of(settings, start):
+        raise SettingsError(f"{path}: is a checkpoint of other settings or another start; delete it or give those")
     _copy(state["copies"], copies)
     optimiser.load_state_dict(state["optimiser"])
     schedule.load_state_dict(state["schedule"])
