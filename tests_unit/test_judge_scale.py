@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from system.evaluation.local_judge import on_scale
-from system.training.judge_scale import RIDGE, fit_scale
+from system.training.judge_scale import RIDGE, STRETCH, equate, fit_scale, least_squares
 
 NAMES = ("a", "b", "c")
 
@@ -56,30 +57,55 @@ def test_monotone(seed: int, count: int) -> None:
         assert values == sorted(values)
 
 
-def loss(rows: list[dict[str, float]], grades: list[float], scale: dict[str, float], ridge: float) -> float:
-    """Squared errors, and the penalty on weights in units of the signals' spread; written out again."""
-    error = sum((on_scale(row, scale) - grade) ** 2 for row, grade in zip(rows, grades, strict=True))
-    for name in NAMES:
-        values = [row[name] for row in rows]
-        mean = sum(values) / len(values)
-        variance = sum((value - mean) ** 2 for value in values) / len(values)
-        error += ridge * scale.get(name, 0.0) ** 2 * variance
-    return error
+def loss(z: np.ndarray, grades: np.ndarray, bias: float, weights: np.ndarray, ridge: float) -> float:
+    """Squared errors, and the penalty on weights of standardised signals; written out again."""
+    said = 1 + 4 / (1 + np.exp(-(bias + z @ weights)))
+    return float(((said - grades) ** 2).sum() + ridge * (weights**2).sum())
 
 
 @pytest.mark.parametrize("ridge", [RIDGE, 30.0])
 def test_least_loss(ridge: float) -> None:
-    """No scale nearby has a smaller loss than the one that was found, among those without a negative weight."""
-    draw = random.Random(3)
-    rows = signals(80)
-    grades = [on_scale(row, {"bias": 0.2, "a": 0.9, "c": 0.2}) + draw.gauss(0, 0.6) for row in rows]
-    found = {**dict.fromkeys(NAMES, 0.0), **fit_scale(rows, grades, NAMES, ridge)}
-    least = loss(rows, grades, found, ridge)
-    for name in found:
-        for step in (-0.02, 0.02):
-            other = {**found, name: found[name] + step}
-            if name == "bias" or other[name] >= 0:
-                assert loss(rows, grades, other, ridge) > least - 1e-6, name
+    """No weights nearby have a smaller loss than those that were found, among those without a negative one."""
+    draw = np.random.default_rng(3)
+    z = draw.normal(size=(80, 3))
+    grades = 1 + 4 / (1 + np.exp(-(0.2 + z @ [0.9, -0.4, 0.6]))) + draw.normal(0, 0.6, 80)
+    bias, weights = least_squares(z, grades, ridge)
+    least = loss(z, grades, bias, weights, ridge)
+    assert weights[1] == 0
+    for step in (-0.02, 0.02):
+        assert loss(z, grades, bias + step, weights, ridge) > least - 1e-6
+        for n in range(3):
+            other = weights + step * np.eye(3)[n]
+            if other[n] >= 0:
+                assert loss(z, grades, bias, other, ridge) > least - 1e-6, n
+
+
+def test_grades_spread_as_peoples() -> None:
+    """What least squares drew to the middle is stretched: mean and standard deviation of people, the same order."""
+    draw = random.Random(5)
+    rows = signals(300)
+    truth = [on_scale(row, {"bias": 0.3, "a": 2.0}) for row in rows]
+    noisy = [{"a": row["a"] + draw.gauss(0, 1)} for row in rows]
+    said = np.array([on_scale(row, fit_scale(noisy, truth, ["a"])) for row in noisy])
+    assert said.mean() == pytest.approx(np.mean(truth), abs=1e-3)
+    assert said.std() == pytest.approx(np.std(truth), abs=1e-3)
+    z = np.array([[row["a"]] for row in noisy]) / np.std([row["a"] for row in noisy])
+    bias, weights = least_squares(z, np.array(truth), RIDGE)
+    drawn = 1 + 4 / (1 + np.exp(-(bias + z @ weights)))
+    assert drawn.std() < 0.9 * np.std(truth)
+    assert np.argsort(said).tolist() == np.argsort(drawn).tolist()
+
+
+def test_how_far_grades_are_stretched() -> None:
+    """Sums that say almost nothing are stretched STRETCH times and no further; sums that fit are left alone."""
+    draw = np.random.default_rng(2)
+    grades = draw.choice([1.0, 5.0], 200)
+    assert equate(0.0, 0.01 * draw.normal(size=200), grades)[1] == pytest.approx(STRETCH, rel=1e-3)
+    sums = draw.normal(size=200)
+    bias, stretch = equate(0.5, sums, 1 + 4 / (1 + np.exp(-(0.5 + sums))))
+    assert (bias, stretch) == pytest.approx((0.5, 1.0), abs=1e-3)
+    assert equate(0.5, np.zeros(9), grades[:9]) == (0.5, 1.0)
+    assert equate(0.5, sums[:9], np.full(9, 4.0)) == (0.5, 1.0)
 
 
 def test_ridge_shrinks() -> None:

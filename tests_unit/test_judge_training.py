@@ -153,13 +153,22 @@ def test_resume_at_the_end(
 def test_a_checkpoint_of_other_settings(embedder: str, tmp_path: Path, changes: dict[str, Any]) -> None:
     """Weights that began under other settings are refused, and the checkpoint is left as it was."""
     checkpoint = tmp_path / "judge.checkpoint"
-    torch.save({"settings": asdict(SETTINGS), "history": []}, checkpoint)
+    torch.save({"settings": {**asdict(SETTINGS), "start": None}, "history": []}, checkpoint)
     before = checkpoint.read_bytes()
-    with pytest.raises(
-        SettingsError, match="is a checkpoint of other settings or another start; delete it or give those"
-    ):
+    with pytest.raises(SettingsError, match="is a checkpoint of other settings or another start; delete it or give"):
         train_judge(TASKS, replace(SETTINGS, **changes), embedder, checkpoint)
     assert checkpoint.read_bytes() == before
+
+
+def test_a_checkpoint_of_another_start(
+    embedder: str, tmp_path: Path, uninterrupted: tuple[JudgeModel, list[dict[str, float]]]
+) -> None:
+    """Weights that began cold are no checkpoint of a warm restart."""
+    checkpoint, start = tmp_path / "judge.checkpoint", tmp_path / "start"
+    torch.save({"settings": {**asdict(SETTINGS), "start": None}, "history": []}, checkpoint)
+    uninterrupted[0].save(start)
+    with pytest.raises(SettingsError, match="another start"):
+        train_judge(TASKS, SETTINGS, embedder, checkpoint, start)
 
 
 def test_warm_restart(embedder: str, tmp_path: Path, uninterrupted: tuple[JudgeModel, list[dict[str, float]]]) -> None:
