@@ -1,3 +1,10 @@
 """Loads the fixture modules that both suites share."""
 
-pytest_plugins = ["fixtures.options", "fixtures.runs", "fixtures.mutant_options"]
+pytest_plugins = [
+    "fixtures.options",
+    "fixtures.runs",
+    "fixtures.mutant_options",
+    "fixtures.folders",
+    "fixtures.command_line",
+    "fixtures.servers",
+]

@@ -23,6 +23,9 @@ def parser() -> argparse.ArgumentParser:
     judge.add_argument("--epochs", type=int, default=3)
     judge.add_argument("--learning-rate", type=float, default=7e-4, help="at its height (default: %(default)s)")
     judge.add_argument("--start", type=Path, metavar="DIR", help="a trained judge to go on from (warm restart)")
+    judge.add_argument(
+        "--average", action="store_true", help="keep the mean of the weights of --start and the new ones"
+    )
     judge.add_argument("--seed", type=int, default=0)
     judge.add_argument(
         "--only",

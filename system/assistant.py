@@ -40,7 +40,7 @@ TOP_K = 5  # hits recorded; the prompt takes the first that fit
 # Whatever shapes an answer: the modules and libraries that it may pass through, whichever variant gives it.
 STAGES = (
     "articles assistant claims completions decision decoding embeddings generation guard knowledge manners "
-    "openai_client prompts retrieval sentences server_model variants"
+    "openai_client prompts retrieval sentences server_model tone variants"
 )
 LIBRARIES = "jinja2 numpy peft rank-bm25 sentence-transformers tokenizers torch transformers"
 _POLICY_REASON = {"never": "the variant never retrieves", "always": "the variant always retrieves"}
@@ -169,21 +169,34 @@ class Assistant:
             "retrieval": (retrieved - began) / max(len(texts), 1),
             "decision": (decided - retrieved) / max(len(texts), 1),
         }
+        made = self.prompts(variant, list(zip(texts, decisions, hits, strict=True)))
+        keys = self.keys(variant, complaints)
+        return [
+            Draft(complaint, variant, key, tuple(found), decision, prompt, sources, each)
+            for complaint, key, found, decision, (prompt, sources) in zip(
+                complaints, keys, hits, decisions, made, strict=True
+            )
+        ]
+
+    def prompts(
+        self, variant: Variant, cases: Sequence[tuple[str, Decision, Sequence[Hit]]]
+    ) -> list[tuple[Prompt | None, tuple[str, ...]]]:
+        """For each text with its decision and hits: the prompt, and the texts whose facts the answer may repeat."""
         templates = {name: load_template(name) for name in variant.templates}
-        used = [found if decision.action == "RAG" else [] for found, decision in zip(hits, decisions, strict=True)]
+        used = [hits if decision.action == "RAG" else () for _, decision, hits in cases]
         requests: dict[int, Request] = {}
-        for n, decision in enumerate(decisions):
+        for n, (text, decision, _) in enumerate(cases):
             if decision.reply is None:
                 name = variant.templates[-1 if decision.action == "DIRECT" else 0]
-                requests[n] = (templates[name], texts[n], used[n])
+                requests[n] = (templates[name], text, used[n])
         prompts = dict(zip(requests, self.model(variant.adapter).prompts(list(requests.values())), strict=True))
-        drafts = []
-        for n, (complaint, key) in enumerate(zip(complaints, self.keys(variant, complaints), strict=True)):
+        made = []
+        for n, (text, _, _) in enumerate(cases):
             prompt = prompts.get(n)
             kept = set(prompt.passages) if prompt else set()
-            sources = (complaint.text, *(f"{hit.heading}\n{hit.text}" for hit in used[n] if hit.passage in kept))
-            drafts.append(Draft(complaint, variant, key, tuple(hits[n]), decisions[n], prompt, sources, each))
-        return drafts
+            read = (f"{hit.heading}\n{hit.text}" for hit in used[n] if hit.passage in kept)
+            made.append((prompt, (text, *read)))
+        return made
 
     def answer(
         self, drafts: Sequence[Draft], on_text: Callable[[Draft, str], None] | None = None
@@ -267,7 +280,7 @@ def finished_text(completion: Completion, draft: Draft) -> tuple[str, Finish, tu
         # Without one whole sentence the words are kept as they are, and the cut-off rule will say so.
         text, finish = whole_sentences(text) or text, "trimmed"
     if draft.variant.guard:
-        text, removed = guard(whole_sentences(without_signature(text)), draft.sources)
+        text, removed = guard(whole_sentences(without_signature(text)), draft.sources, draft.complaint.text)
     return text, finish, removed
 
 

@@ -8,13 +8,13 @@ import hashlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from system.answering import answer_into, decision_line
 from system.complaints import check_text, read_complaints, read_labelled
 from system.errors import InputError, TextError
-from system.records import Complaint, Response
+from system.records import Complaint
 from system.rows import LineWriter, encode, write_rows
 
 
@@ -68,40 +68,6 @@ def run(options: argparse.Namespace) -> int:
     except Timeout as error:
         raise InputError(f"{options.out}: another run is writing to it; wait for it or give another --out") from error
     return 0
-
-
-def answer_into(out: Path, log: Path, assistant: Any, complaints: Sequence[Complaint], variants: Iterable[Any]) -> None:
-    """Answer what a run log does not hold yet; every response is on disk before the next one is awaited."""
-    from tqdm import tqdm
-
-    from system.runlog import read_usable
-
-    done = read_usable(out)
-    drafts: list[Any] = []
-    for variant in variants:
-        keys = assistant.keys(variant, complaints)
-        missing = [c for c, key in zip(complaints, keys, strict=True) if (c.id, key) not in done]
-        drafts += assistant.drafts(missing, variant) if missing else []
-    with LineWriter(out) as writer, LineWriter(log) as decisions:
-        for response in tqdm(assistant.answer(drafts), total=len(drafts), unit="answer", disable=not drafts):
-            writer.write(response)
-            decisions.write(decision_line(response))
-
-
-def decision_line(response: Response) -> dict[str, Any]:
-    """The decision log's line: what was decided about which complaint, why, and what was said."""
-    return {
-        "time": response.time,
-        "id": response.id,
-        "variant": response.variant,
-        "action": response.decision.action,
-        "reason": response.decision.reason,
-        "score": response.decision.score,
-        "threshold": response.decision.threshold,
-        "signals": response.decision.signals,
-        "hits": [{"passage": hit.passage, "score": hit.score} for hit in response.hits],
-        "response": response.text,
-    }
 
 
 def retrieve(options: argparse.Namespace) -> int:

@@ -28,6 +28,9 @@ from system.settings import read_toml, require_keys
 DATA = Path("data")
 FEATURES = ("retrieval", "scope")
 _ORDINARY = ("inside", "outside", "near_miss")  # prototypes that call for no scripted reply
+# One sentence of these kinds is not weighed against the whole text: despair is said in passing, in the midst of a
+# story about a bill, and a needless handover costs less than to overlook it.
+_ONE_SENTENCE_IS_ENOUGH = ("self_harm",)
 SHORTEST_SENTENCE = 2  # words; shorter pieces resemble everything
 
 
@@ -68,7 +71,7 @@ class Signals:
 
     retrieval: float  # best cosine of a passage
     scope: float  # cosine to what customers bring minus cosine to anything else
-    escalate: float  # margin of the closest escalation: mean of the whole text's and its closest sentence's
+    escalate: float  # margin of the closest escalation: mean of whole text and closest sentence, or one sentence's
     kind: str
     manipulation: float  # likewise
     matched: str = ""  # kind whose pattern matched, with the words
@@ -175,6 +178,7 @@ class Measure:
         escalations = np.stack([self._near(vectors, kind, 2) for kind in kinds], axis=1)
         ordinary = np.maximum(inside, outside)
         escalate = escalations.max(axis=1) - ordinary
+        alone = {kind: escalations[:, n] - ordinary for n, kind in enumerate(kinds) if kind in _ONE_SENTENCE_IS_ENOUGH}
         attack = self._near(vectors, "manipulation", 2)
         manipulation = attack - ordinary
         scope = inside - np.maximum(outside, self._near(vectors, "manipulation", 3))
@@ -183,15 +187,19 @@ class Measure:
         for n, text in enumerate(texts):
             mine = np.flatnonzero(owners == n)
             whole, closest = mine[0], mine[escalate[mine].argmax()]
+            # One alarming sentence counts, and so does the whole: a long story has many sentences, and the more there
+            # are, the closer one of them comes to some prototype by chance.
+            margin, kind = float(escalate[closest] + escalate[whole]) / 2, kinds[int(escalations[closest].argmax())]
+            for name, margins in alone.items():
+                if (sentence := float(margins[mine].max())) > margin:
+                    margin, kind = sentence, name
             matched, words = self._match(text)
             result.append(
                 Signals(
                     retrieval=float((vectors[whole] @ self._index.embeddings.T).max()),
                     scope=float(scope[whole]),
-                    # One alarming sentence counts, and so does the whole: a long story has many sentences, and
-                    # the more there are, the closer one of them comes to some prototype by chance.
-                    escalate=float(escalate[closest] + escalate[whole]) / 2,
-                    kind=kinds[int(escalations[closest].argmax())],
+                    escalate=margin,
+                    kind=kind,
                     manipulation=float(manipulation[mine].max() + manipulation[whole]) / 2,
                     matched=matched,
                     words=words,

@@ -26,6 +26,7 @@ from system.errors import InputError, SettingsError
 from system.evaluation.cause import passes
 from system.evaluation.measuring import Rulers
 from system.evaluation.requirements import Requirement, load_requirements
+from system.evaluation.scores import OF_TEXT
 from system.records import Complaint, Response, Score
 from system.replays import Stages, label_problems, plan_replays
 from system.variants import Variant
@@ -33,6 +34,7 @@ from system.variants import Variant
 GATES = Path("tests_quality/gates.toml")
 CHANGES = {"decision": "gold decision", "retrieval": "gold context", "adapter": "base adapter"}
 FLOW = ("retrieval", "decision", "adapter")  # the order of the stages, in which several causes are named
+_CAUSE = re.compile(r"cause [a-z ]+: ")
 Ruler = Callable[[str, Response, Complaint], "Score | None"]  # metric, answer, case; None: does not apply
 
 
@@ -234,6 +236,7 @@ def _told(requirement: Requirement, score: Score | None) -> str:
         return "does not apply"
     wanted = {"zero": "0", "rate": "1"}.get(requirement.kind, f"at least {requirement.threshold:g}")
     value = "unscored" if score.value is None else f"{score.value:g}, wanted {wanted}"
-    # A metric's own word on the cause is a guess, and the replays are about to tell.
-    why = score.error or score.explanation.removeprefix("cause generation: ")
+    # What a metric of the text says of the cause is a guess, and the replays are about to tell.
+    guess = _CAUSE.match(score.explanation) if score.metric in OF_TEXT else None
+    why = score.error or score.explanation[guess.end() if guess else 0 :]
     return shorten(f"{value}: {why}" if why else value, 220)

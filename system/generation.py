@@ -73,7 +73,9 @@ def load_generator(name: str, adapter: str | None = None) -> Generator:
     source = resolve_model(name)
     if source.is_server:
         if adapter:
-            raise ModelError(f"base model {name!r} is a server and cannot take the adapter {adapter!r}; drop one")
+            raise ModelError(
+                f"base model {source.name!r} is a server and cannot take the adapter {adapter!r}; drop one"
+            )
         from system.server_model import ServerGenerator
 
         return ServerGenerator(source)

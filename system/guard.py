@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterable
 
 from system.claims import unsupported
-from system.manners import out_of_role, rudeness, secret_requests
+from system.manners import out_of_role, placeholders, rudeness, secret_requests
 from system.sentences import LIST_ITEM, sentence_spans, split_sentences
+from system.tone import condolences
 
 RUN = 5  # words in a row that two sentences share by repetition, hardly by chance
 _ENDS_WHOLE = re.compile(r"[.!?][\"')\]*_”’]*$")
 _BARE_MARKER = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s*$")
-_PLACEHOLDER = re.compile(r"\[[A-Z][^\]\n]{1,40}\]")
 _NAME = r"(?:\s*\n[^.!?:\n]{1,40}\.?){0,2}"  # and department; "Thanks!" may also open a last line that says something
 _SIGN_OFF = re.compile(
     r"\s*^(?:(?:(?:kind|best|warm|many) ?)?"
@@ -42,12 +42,12 @@ def without_signature(text: str) -> str:
     return _SIGN_OFF.sub("", text)
 
 
-def guard(text: str, sources: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+def guard(text: str, sources: Iterable[str], message: str = "") -> tuple[str, tuple[str, ...]]:
     """Take out the sentences that no agent could stand by.
 
     These claim a price, deadline, phone number or link found in none of the sources, are rude, ask for a secret, speak
-    as a language model or as the customer, still hold a placeholder such as "[Your Name]", or say again what a sentence
-    before them said.
+    as a language model or as the customer, still hold a placeholder such as "[Your Name]", mourn a loss that the
+    customer's message does not speak of, or say again what a sentence before them said.
 
     Returns the remaining text with its line breaks, and the sentences taken out. A sentence that ends in a colon is
     taken out too when nothing that it announced is left.
@@ -58,7 +58,8 @@ def guard(text: str, sources: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     gaps = [text[end:start] for (_, end), (start, _) in zip([(0, 0), *spans], spans, strict=False)]  # before each
     again = _repeats(sentences)
     bad = [
-        again[n] or _is_unseemly(sentence) or bool(unsupported(sentence, known)) for n, sentence in enumerate(sentences)
+        again[n] or _is_unseemly(sentence, message) or bool(unsupported(sentence, known))
+        for n, sentence in enumerate(sentences)
     ]
     for n in range(len(sentences) - 1, -1, -1):
         announces_nothing = _ANNOUNCES.search(sentences[n]) and all(bad[n + 1 : _end_of_announced(n, sentences, gaps)])
@@ -96,9 +97,13 @@ def _repeats(sentences: list[str]) -> list[bool]:
     return found
 
 
-def _is_unseemly(sentence: str) -> bool:
+def _is_unseemly(sentence: str, message: str) -> bool:
     return bool(
-        _PLACEHOLDER.search(sentence) or rudeness(sentence) or secret_requests(sentence) or out_of_role(sentence)
+        placeholders(sentence)
+        or rudeness(sentence)
+        or secret_requests(sentence)
+        or out_of_role(sentence)
+        or condolences(message, sentence)
     )
 
 

@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from system.errors import SettingsError
@@ -22,6 +22,8 @@ from system.settings import read_toml, require_keys
 RUDE_PATTERNS = Path(__file__).resolve().parents[1] / "data" / "rude_patterns.toml"
 
 _QUOTES = str.maketrans({**dict.fromkeys("‘’ʼ", "'"), **dict.fromkeys("“”„", '"'), "_": " "})
+_TURKISH_I = str.maketrans("İı", "ii")
+_CAPITAL = re.compile(r"(?<!\\)[A-Z]")
 _EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]{1,200})\1")  # not the stars of "F***"
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 
@@ -42,13 +44,21 @@ class RudePattern:
     reason: str
     example: str
 
-    def matches(self, plain: str) -> Iterator[str]:
-        """Yield the words in ``plain``, a text with straight quotes and single spaces, that are rude."""
-        found = list(self.pattern.finditer(plain))
-        forgiving = [span.span() for span in self.unless.finditer(plain)] if found and self.unless else []
+    def matches(self, plain: str, small: str) -> Iterator[str]:
+        """Yield the words in ``plain``, a text with straight quotes and single spaces, that are rude.
+
+        ``small`` is the same text in small letters: to look there takes half the time that re.IGNORECASE takes.
+        """
+        found = list(self.pattern.finditer(small))
+        forgiving = [span.span() for span in self.unless.finditer(small)] if found and self.unless else []
         for match in found:
             if not any(start <= match.start() and match.end() <= end for start, end in forgiving):
-                yield match.group().strip(' .!?,:;"\n')
+                yield plain[match.start() : match.end()].strip(' .!?,:;"\n')
+
+
+def _small(text: str) -> str:
+    """The text in small letters, of the same length; the Turkish i alone would change that, and is taken for an i."""
+    return text.translate(_TURKISH_I).lower()
 
 
 def read_rude_patterns(path: Path = RUDE_PATTERNS) -> tuple[RudePattern, ...]:
@@ -73,12 +83,14 @@ def read_rude_patterns(path: Path = RUDE_PATTERNS) -> tuple[RudePattern, ...]:
             if isinstance(row.get(key), str):
                 try:
                     expression = row[key].replace(" ", r"\s")  # a phrase may run over the end of a line
-                    compiled[key] = re.compile(expression, re.IGNORECASE | re.MULTILINE)
+                    compiled[key] = re.compile(expression, re.MULTILINE)
+                    if _CAPITAL.search(row[key]):
+                        wrong.append(f"key {key!r} holds capitals, and is held against small letters; write small ones")
                 except re.error as error:
                     wrong.append(f"key {key!r} is not a regular expression: {error}")
         if not wrong:
             rude = RudePattern(compiled["pattern"], compiled.get("unless"), row["reason"], row["example"])
-            if not any(rude.matches(plain(rude.example))):
+            if not any(rude.matches(plain(rude.example), _small(plain(rude.example)))):
                 wrong.append(f"the example {rude.example!r} is not matched; mend the example or the pattern")
             if (first := seen.setdefault(row["pattern"], number)) != number:
                 wrong.append(f"the pattern was given as pattern {first}; remove one of them")
@@ -92,10 +104,13 @@ def read_rude_patterns(path: Path = RUDE_PATTERNS) -> tuple[RudePattern, ...]:
 _rude_patterns = cache(read_rude_patterns)
 
 
+@lru_cache(maxsize=4096)  # a gate, the guard and the local judge ask of the same answer
 def rudeness(text: str) -> tuple[tuple[str, str], ...]:
     """Every rudeness towards the customer as (words, reason): insults, blame, threats, profanity, ..."""
     polished = plain(text)
-    return tuple(dict.fromkeys((words, row.reason) for row in _rude_patterns() for words in row.matches(polished)))
+    small = _small(polished)
+    rows = _rude_patterns()
+    return tuple(dict.fromkeys((words, row.reason) for row in rows for words in row.matches(polished, small)))
 
 
 # --- asks for a secret ---
@@ -120,7 +135,14 @@ _SECRET = (
     r"|(?<!support )(?<!transfer )(?-i:PINs?)|your (?!support|transfer)(?:[\w-]+ )?(?<!support )(?<!transfer )pin)\b"
     r"(?! (?:reset|page|link|manager|screen|field|problem|issue|hint|settings|change|rules?|works?)\b)"
 )
-_GAP = r"(?:(?!(?:if|whether|when|how|where|why|once|after|before|about|new|reset|without)\b)[\w'/-]+,? ){0,7}?"
+# "If you did give him anything, change your password": advice to change a secret is no request for it.
+_CHANGE = (
+    r"chang(?:e|ing) (?:your|the|that|any|all|every) (?:[\w-]+ ){0,2}?(?:pass(?:word|code)|PIN|log-?in|credential)s?"
+)
+_GAP = (
+    rf"(?:(?!(?:if|whether|when|how|where|why|once|after|before|about|new|reset|without|{_CHANGE})\b)"
+    r"[\w'/-]+,? ){0,7}?"
+)
 # A bare "code" is secret where it is to be passed on at once; an error code or a postal code is not.
 _THE_CODE = (
     r"\b(?:give|tell|send|read|pass|forward|text|dictate) (?:it |me |us |over |out |on )?(?:the|that|your|this) code"
@@ -245,7 +267,8 @@ _NOT_THE_ASSISTANT = re.compile(
     # the customer, who writes in, whose service it is, who waits, pays, and wants something from the company
     r"|\bI am writing to (?:you to )?(?:complain|express my|report|inform you of my)"
     r"|\bdear (?:calderline|customer (?:service|support|care))\b"
-    r"|\b(?:I am|I'm) (?:an?|your|one of your) (?:(?!not\b)[\w-]+ ){0,3}?(?:customer|subscriber|account holder)\b"
+    r"|\b(?:I am|I'm) (?:[a-z]+, )?(?:an?|your|one of your) (?:(?!not\b)[\w-]+ ){0,3}?"
+    r"(?:customer|subscriber|account holder)\b"
     rf"|\bmy {_SERVICE} (?:\w+ ){{0,2}}?(?:is|was|has|have|had|keeps?|went|stopped|doesn't|does not|isn't|won't|still)"
     rf"(?: [\w'-]+){{0,4}}? {_WRONG}\b"
     rf"|\b(?:fix|repair|restore|check|unblock|reconnect|reactivate|cancel|explain|correct|port) my {_SERVICE}\b"
@@ -294,3 +317,13 @@ _QUOTATION = re.compile(
 def out_of_role(text: str) -> tuple[str, ...]:
     """The words that speak as a language model, as a human being or as the customer; what is quoted is clean."""
     return tuple(dict.fromkeys(_NOT_THE_ASSISTANT.findall(_QUOTATION.sub('""', plain(text)))))
+
+
+_PLACEHOLDER = re.compile(
+    r"\[(?:[A-Z][^\]\n]{1,40}|[a-z]+(?:_[a-z]+)+|(?:your|insert|customer|name|address|phone|number|date)\b[^\]\n]{0,30})\](?!\()"
+)
+
+
+def placeholders(text: str) -> tuple[str, ...]:
+    """What somebody still has to fill in, such as "[Your Name]"; a link in Markdown is none."""
+    return tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -36,8 +37,8 @@ OPENAI_PREFIX = "openai:"
 class ModelSource:
     """Where a base model comes from: a folder or Hub name to load, and the hash of its weights."""
 
-    name: str  # as the user gave it
-    location: str  # folder, Hub name, or MODEL@BASE_URL for a server
+    name: str  # as the user gave it, without a password; this is what is recorded and shown
+    location: str  # folder, Hub name, or MODEL@BASE_URL for a server, in which there may be a password
     sha256: str  # "server" where the weights are out of reach
 
     @property
@@ -56,8 +57,9 @@ def resolve_model(name: str) -> ModelSource:
     if name.startswith(OPENAI_PREFIX):
         model, at, url = name.removeprefix(OPENAI_PREFIX).partition("@")
         if not (model and at and _is_web_address(url)):
-            raise ModelError(f"base model {name!r}: write openai:MODEL@BASE_URL with an http or https address")
-        return ModelSource(name, f"{model}@{url.rstrip('/')}", "server")
+            right = "openai:MODEL@BASE_URL with an http or https address, a / of its password as %2F"
+            raise ModelError(f"base model {without_login(name)!r}: write {right}")
+        return ModelSource(without_login(name), f"{model}@{url.rstrip('/')}", "server")
     if name == DEFAULT_MODEL:
         return ModelSource(name, str(_unpacked_default()), EMBEDDED_SHA256)
     if Path(name).is_dir():
@@ -68,6 +70,14 @@ def resolve_model(name: str) -> ModelSource:
         raise ModelError(f"base model {name!r} is neither known ({known}) nor a folder nor a Hub name like ORG/NAME")
     folder = _hub_folder(location, name)
     return ModelSource(name, str(folder), folder_hash(folder))
+
+
+def without_login(name: str) -> str:
+    """A model's name, or any text that holds one, without the user and password of its server's address.
+
+    Whatever stands before the last @ is taken for them: in a malformed address a password may hold anything.
+    """
+    return re.sub(r"//.*@", "//", name, flags=re.DOTALL)
 
 
 def resolve_embedder(name: str | None = None) -> ModelSource:
@@ -123,7 +133,10 @@ def _is_web_address(url: str) -> bool:
     """Whether a text is an http or https address with a host and, if it has a port, a possible one."""
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
+        # An @ behind the host is the end of a password with a bare / in it; a request would go to a wrong host.
+        is_torn = "@" in f"{parts.path}{parts.query}{parts.fragment}"
+        is_clean = not is_torn and " " not in url
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and is_clean
     except ValueError:
         return False
 

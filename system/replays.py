@@ -23,7 +23,6 @@ from itertools import combinations
 from typing import Any
 
 from system.assistant import TOP_K, Assistant, Draft
-from system.prompts import load_template
 from system.records import Complaint, Decision, Hit
 from system.runlog import response_key
 
@@ -98,14 +97,9 @@ def _escalation_reply(assistant: Assistant, text: str) -> str:
 
 
 def redraft(assistant: Assistant, draft: Draft, stages: Stages) -> Draft:
-    """The draft with prompt, sources and key made anew from its other fields, as ``Assistant.drafts`` makes them."""
-    used = draft.hits if draft.decision.action == "RAG" else ()
-    prompt = None
-    if draft.decision.reply is None:
-        template = load_template(draft.variant.templates[-1 if draft.decision.action == "DIRECT" else 0])
-        (prompt,) = assistant.model(draft.variant.adapter).prompts([(template, draft.complaint.text, used)])
-    kept = prompt.passages if prompt else ()
-    sources = (draft.complaint.text, *(f"{hit.heading}\n{hit.text}" for hit in used if hit.passage in kept))
+    """The draft with prompt, sources and key made anew from its other fields."""
+    case = (draft.complaint.text, draft.decision, draft.hits)
+    ((prompt, sources),) = assistant.prompts(draft.variant, [case])
     # A key of its own: what is stored under the draft's key is the variant's answer, which a replay's is not.
     key = response_key((draft.key, stages, draft.decision, draft.hits, prompt))
     return replace(draft, prompt=prompt, sources=sources, key=key)

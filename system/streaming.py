@@ -30,7 +30,9 @@ class SentencePrinter:
         settled = whole if len(whole) < len(text.strip()) else ""
         if self._draft.variant.guard:
             # What looks like a signature so far may be taken away, if nothing follows.
-            settled, _removed = guard(whole_sentences(without_signature(settled)), self._draft.sources)
+            settled, _removed = guard(
+                whole_sentences(without_signature(settled)), self._draft.sources, self._draft.complaint.text
+            )
         if settled.startswith(self._shown):
             self._out.write(settled[len(self._shown) :])
             self._out.flush()

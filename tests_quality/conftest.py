@@ -26,7 +26,7 @@ from system.evaluation.passport import floor_faults, load_floors, read_passport
 from system.evaluation.requirements import Requirement, load_requirements
 from system.evaluation.table import claims as claim_table
 from system.evaluation.table import comparison
-from system.models import DEFAULT_MODEL
+from system.models import DEFAULT_MODEL, without_login
 from system.records import Complaint, Score, Verdict
 from system.runlog import read_run
 from system.variants import VARIANTS, find_variants
@@ -166,7 +166,7 @@ def judge_claim(
 def enforce(request: pytest.FixtureRequest, run: Run, complaints: list[Complaint]) -> Callable[[Verdict], None]:
     """Raise unless a verdict is PASS; INCONCLUSIVE is red unless --inconclusive=warn."""
     base_model = request.config.getoption("base_model")
-    options = "" if base_model == DEFAULT_MODEL else f"--base-model {shlex.quote(base_model)}"
+    options = "" if base_model == DEFAULT_MODEL else f"--base-model {shlex.quote(without_login(base_model))}"
     log = request.config.getoption("replay") or RUN_LOG
 
     def enforce(verdict: Verdict) -> None:

@@ -1,9 +1,8 @@
 """Whoever is in danger, threatens to harm themselves, is being defrauded or asks for a person is handed to one.
 
-Zero tolerance over the 24 messages of data/must_escalate.jsonl; known misses are strict xfails. Measured: 17 of 24 are
-handed over (recall 0.708, 95 % Wilson interval 0.508 to 0.851). Missed are all three on self-harm that use none of the
-prototypes' words (M-06 to M-08), medical equipment (M-09), a number taken over (M-12), the press (M-17) and an address
-given to a violent ex (M-20). The patterns of data/decision.toml decide none of the 24: prototypes find all 17 alone.
+Zero tolerance over the 24 messages of data/must_escalate.jsonl; known misses are strict xfails. Measured: 19 of 24 are
+handed over (recall 0.792, 95 % Wilson interval 0.595 to 0.908). Missed are one message on self-harm (M-08), a number
+taken over (M-12), an identity misused (M-13), a threat to sue (M-15) and the press (M-17).
 """
 
 from __future__ import annotations

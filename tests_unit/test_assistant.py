@@ -20,9 +20,9 @@ import pytest
 
 from fixtures.embedding import HashedEmbedder
 from fixtures.fakes import ScriptedGenerator
+from system.answering import answer_into
 from system.assistant import STAGES, TOP_K, Assistant
 from system.calibration import save
-from system.commands import answer_into
 from system.decision import Calibration, load_rules
 from system.errors import KnowledgeBaseError, ModelError, SettingsError, TemplateError
 from system.generation import Completion
@@ -73,11 +73,9 @@ def write_calibration(folder: Path, threshold: float = 0.5) -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def world(own_folder: Path) -> Path:
     """The working folder of one test."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SUPPORT_CACHE", str(tmp_path / "cache"))
-    return write_world(tmp_path)
+    return write_world(own_folder)
 
 
 def assistant(generator: ScriptedGenerator | None = None) -> Assistant:
@@ -619,7 +617,7 @@ SLOW = """
 import time
 from pathlib import Path
 from fixtures.fakes import ScriptedGenerator
-from system.commands import answer_into
+from system.answering import answer_into
 from tests_unit.test_assistant import AGENT, MANY, PROMPT, assistant, said
 
 class Slow(ScriptedGenerator):

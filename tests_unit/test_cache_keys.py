@@ -26,10 +26,10 @@ import pytest
 
 from fixtures.embedding import HashedEmbedder
 from fixtures.fakes import ScriptedGenerator, make_response
+from system.answering import answer_into
 from system.assistant import STAGES, Assistant
 from system.cache import Cache, MemoryCache
 from system.calibration import save
-from system.commands import answer_into
 from system.completions import CachedModel
 from system.decision import Calibration, load_rules
 from system.embeddings import CachedEmbed
@@ -134,19 +134,17 @@ ZEBRAS = (
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def world(own_folder: Path) -> Path:
     """A working folder with articles, settings, a template, a model and two adapters."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SUPPORT_CACHE", str(tmp_path / "cache"))
-    write_world(tmp_path)
-    (tmp_path / "knowledge_base" / "zebras.md").write_text(ZEBRAS)
+    write_world(own_folder)
+    (own_folder / "knowledge_base" / "zebras.md").write_text(ZEBRAS)
     for name, shipped in (("mine", "empathetic"), ("other", "friendly")):
-        shutil.copy(ROOT / "system" / "templates" / f"{shipped}.toml", tmp_path / f"{name}.toml")
+        shutil.copy(ROOT / "system" / "templates" / f"{shipped}.toml", own_folder / f"{name}.toml")
     for name in ("adapter", "adapter2"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "weights.safetensors").write_text(name)
-    shutil.copytree(tmp_path / "adapter", tmp_path / "same_adapter")
-    return tmp_path
+        (own_folder / name).mkdir()
+        (own_folder / name / "weights.safetensors").write_text(name)
+    shutil.copytree(own_folder / "adapter", own_folder / "same_adapter")
+    return own_folder
 
 
 def first() -> Setup:

@@ -13,7 +13,7 @@ from system.__main__ import parser
 from system.evaluation.cause import explain_lines, likely_cause, passes
 from system.evaluation.gates import judge_zero
 from system.evaluation.requirements import Requirement
-from system.records import Action, Complaint, Identity, Prompt, Response, Score, Verdict
+from system.records import Action, Complaint, Decision, Identity, Prompt, Response, Score, Verdict
 
 ORANGE = Complaint(id="T-1", text="The light is orange.", action="RAG", relevant=("lights", "faults"))
 THANKS = Complaint(id="T-2", text="Thank you!", action="DIRECT")
@@ -93,6 +93,14 @@ def test_likely_cause(complaint: Complaint, action: Action, found: str, read: in
 def test_scripted_reply_holds_no_article() -> None:
     """A response without a prompt read nothing."""
     assert likely_cause(response(ORANGE, "RAG", "lights", prompt=None), ORANGE) == "retrieval"
+
+
+def test_a_scripted_reply_was_not_generated() -> None:
+    """What stands in a written reply, the stage that chose it said, with an adapter or without."""
+    chosen = Decision(action="ESCALATE", reason="danger", score=1.0, threshold=0.5, reply="danger")
+    for changes in ({}, {"identity": TUNED}):
+        scripted = response(SMOKE, "ESCALATE", prompt=None, decision=chosen, **changes)
+        assert likely_cause(scripted, SMOKE) == "decision"
 
 
 def verdict(*worst: Score, variant: str = "rag") -> Verdict:

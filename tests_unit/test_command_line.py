@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from system.__main__ import handler, main, parser
+from fixtures.command_line import Run, refusal
+from system.__main__ import handler, parser
 from system.complaints import MAX_CHARACTERS, check_text
 from system.errors import TextError
 
@@ -32,36 +31,15 @@ QUERIES = (
     '{"id": "q1", "text": "The hub shows an orange light and the internet is down."}\n'
     '{"id": "q2", "text": "When is my bill due?"}\n'
 )
-Run = Callable[..., tuple[int, str, list[str]]]
 
 
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the shipped data and articles, two queries, a model folder and a cache of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SUPPORT_CACHE", str(tmp_path / "cache"))
-    for name in ("data", "knowledge_base"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "q.jsonl").write_text(QUERIES)
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
-    return tmp_path
-
-
-@pytest.fixture
-def call(world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in this process: its exit status, output, and lines on standard error."""
-
-    def run(*arguments: object, stdin: bytes = b"") -> tuple[int, str, list[str]]:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        try:
-            status = main([str(argument) for argument in arguments])
-        except SystemExit as end:  # how argparse ends
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err.splitlines()
-
-    return run
+@pytest.fixture(name="world")
+def _world(world: Path) -> Path:
+    """A working folder with the shipped data and articles, two queries and a model folder."""
+    (world / "q.jsonl").write_text(QUERIES)
+    (world / "model").mkdir()
+    (world / "model" / "config.json").write_text("{}")
+    return world
 
 
 def spawn(*arguments: str, cwd: Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
@@ -217,18 +195,11 @@ class TestBadText:
 
     def test_as_argument(self, call: Run, text: str, message: str) -> None:
         """One line says what is wrong and how to mend it."""
-        status, output, errors = call("ask", "--base-model", "model", "--", text)
-        assert (status, output) == (2, "")
-        (line,) = errors
-        assert line.startswith("error: ")
-        assert line.endswith(message)
+        assert refusal(call("ask", "--base-model", "model", "--", text)).endswith(message)
 
     def test_on_standard_input(self, call: Run, text: str, message: str) -> None:
         """The same text on standard input gets the same line."""
-        status, output, errors = call("ask", "-", "--base-model", "model", stdin=text.encode())
-        assert (status, output) == (2, "")
-        (line,) = errors
-        assert line.endswith(message)
+        assert refusal(call("ask", "-", "--base-model", "model", stdin=text.encode())).endswith(message)
 
     @pytest.mark.parametrize("command", ["retrieve", "decide", "run"])
     def test_in_a_file(self, call: Run, world: Path, command: str, text: str, message: str) -> None:
@@ -237,9 +208,7 @@ class TestBadText:
         (world / "o.jsonl").write_text("what was there\n")
         option = "--complaints" if command == "run" else "--queries"
         more = ["--variant", "rag", "--base-model", "model"] if command == "run" else []
-        status, output, errors = call(command, option, "bad.jsonl", "--out", "o.jsonl", *more)
-        assert (status, output) == (2, "")
-        (line,) = errors
+        line = refusal(call(command, option, "bad.jsonl", "--out", "o.jsonl", *more))
         assert line.startswith("error: bad.jsonl:3: id 'b': ")
         assert line.endswith(message)
         assert (world / "o.jsonl").read_text() == "what was there\n"
@@ -280,18 +249,14 @@ def test_any_text_is_answered_or_refused(text: str) -> None:
 @STEADY
 def test_any_text_on_the_command_line(call: Run, text: str) -> None:
     """Whatever is asked, nothing but clear lines come back; here the missing articles end what the text does not."""
-    status, output, errors = call("ask", "--base-model", "model", "--kb", "nowhere", "--", text)
-    assert (status, output) == (2, "")
-    assert [line.startswith("error: ") for line in errors] == [True]
+    refusal(call("ask", "--base-model", "model", "--kb", "nowhere", "--", text))
 
 
 @given(st.binary(max_size=60))
 @STEADY
 def test_any_bytes_on_standard_input(call: Run, text: bytes) -> None:
     """Whatever bytes come in, the answer is one clear line."""
-    status, output, errors = call("ask", "--base-model", "model", "--kb", "nowhere", "-", stdin=text)
-    assert (status, output) == (2, "")
-    assert [line.startswith("error: ") for line in errors] == [True]
+    refusal(call("ask", "--base-model", "model", "--kb", "nowhere", "-", stdin=text))
 
 
 # Bad files
@@ -317,10 +282,7 @@ def test_bad_row(call: Run, world: Path, line: bytes, message: str) -> None:
     """A bad row is named by file and line, and nothing is written."""
     (world / "bad.jsonl").write_bytes(QUERIES.encode() + line + b"\n")
     (world / "o.jsonl").write_text("what was there\n")
-    status, output, errors = retrieve(call, "--queries", "bad.jsonl")
-    assert (status, output) == (2, "")
-    (error,) = errors
-    assert error.startswith(f"error: {message}")
+    assert refusal(retrieve(call, "--queries", "bad.jsonl")).startswith(f"error: {message}")
     assert (world / "o.jsonl").read_text() == "what was there\n"
 
 
@@ -359,11 +321,7 @@ def test_bad_options(call: Run, world: Path, arguments: list[str], message: str)
     (world / "empty.jsonl").write_text("\n")
     (world / "o.jsonl").write_text("what was there\n")
     before = {path.name for path in world.iterdir()} | {"cache"}
-    status, output, errors = retrieve(call, *arguments)
-    assert (status, output) == (2, "")
-    (error,) = errors
-    assert error.startswith("error: ")
-    assert message in error
+    assert message in refusal(retrieve(call, *arguments))
     assert (world / "o.jsonl").read_text() == "what was there\n"
     assert {path.name for path in world.iterdir()} | {"cache"} == before
 
@@ -372,8 +330,8 @@ def test_bad_options(call: Run, world: Path, arguments: list[str], message: str)
 def test_read_only_folder(call: Run, world: Path) -> None:
     """An output in a folder that may not be written to is refused before the work."""
     (world / "locked").mkdir(mode=0o500)
-    status, _, errors = retrieve(call, "--out", "locked/o.jsonl")
-    assert (status, errors) == (2, ["error: locked/o.jsonl: cannot be written (Permission denied); give another --out"])
+    error = refusal(retrieve(call, "--out", "locked/o.jsonl"))
+    assert error == "error: locked/o.jsonl: cannot be written (Permission denied); give another --out"
 
 
 @pytest.mark.parametrize(
@@ -398,11 +356,7 @@ def test_read_only_folder(call: Run, world: Path) -> None:
 )
 def test_bad_usage(call: Run, arguments: list[str], message: str) -> None:
     """A wrong name or path is one clear line, whichever command it is given to."""
-    status, output, errors = call(*arguments)
-    assert (status, output) == (2, "")
-    (error,) = errors
-    assert error.startswith("error: ")
-    assert message in error
+    assert message in refusal(call(*arguments))
 
 
 @pytest.mark.parametrize(

@@ -3,61 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fixtures.command_line import Run, refusal
 from fixtures.fakes import make_response
-from system.__main__ import main
+from fixtures.servers import ChatServer, failed, said
 from system.complaints import read_complaints
 from system.evaluation.judge import AXES
+from system.evaluation.remote_judge import PRICE
 from system.records import Response
 from system.rows import LineWriter
-from tests_unit.test_remote_judge import Server, _server, failed, said  # noqa: F401  # the server is a fixture
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPLAINTS = [row for row in read_complaints(ROOT / "data" / "complaints.jsonl", "test") if row.action == "RAG"][:4]
 KIND, RUDE = "I am sorry. Please restart the Hub.", "You are stupid."
-Run = Callable[..., tuple[int, str, list[str]]]
 
 
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the shipped data and articles, a cache of its own, and a run of two variants."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SUPPORT_CACHE", str(tmp_path / "cache"))
-    for name in ("data", "knowledge_base"):
-        (tmp_path / name).symlink_to(ROOT / name)
+@pytest.fixture(name="world")
+def _world(world: Path) -> Path:
+    """A working folder with the shipped data and articles, and a run of two variants."""
     kind = [make_response(complaint, f"{KIND} {complaint.id}.", variant="rag") for complaint in COMPLAINTS]
     rude = [make_response(complaint, f"{RUDE} {complaint.id}.", variant="prompt-friendly") for complaint in COMPLAINTS]
-    log(tmp_path / "run.jsonl", [*kind, *rude])
+    log(world / "run.jsonl", [*kind, *rude])
     pairs = [{"id": "a", "complaint": "My bill?", "response": KIND}, {"id": "b", "complaint": "Hm?", "response": RUDE}]
-    write(tmp_path / "pairs.jsonl", pairs)
-    return tmp_path
-
-
-@pytest.fixture
-def call(world: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process: its exit status, output, and lines on standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, list[str]]:
-        try:
-            status = main([str(argument) for argument in arguments])
-        except SystemExit as end:  # how argparse ends
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err.splitlines()
-
-    return run
+    write(world / "pairs.jsonl", pairs)
+    return world
 
 
 @pytest.fixture(name="judge")
-def _judge(server: Server) -> list[str]:
-    """The options that name the played judge: it likes what is kind."""
+def _judge(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The options that name the played judge: it likes what is kind, and has no price."""
+    monkeypatch.delenv(PRICE, raising=False)
 
     def decide(material: str) -> Any:
         mark = 1 if "stupid" in material else 5
@@ -87,7 +69,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 # judge
 
 
-def test_judge(call: Run, world: Path, judge: list[str], server: Server) -> None:
+def test_judge(call: Run, world: Path, judge: list[str], server: ChatServer) -> None:
     """A row a pair, in the order of the file, with four grades and the judge's reason; the costs go to stderr."""
     status, out, errors = call("judge", "--pairs", "pairs.jsonl", "--out", "new/grades.jsonl", *judge)
     assert (status, out) == (0, "")
@@ -98,7 +80,7 @@ def test_judge(call: Run, world: Path, judge: list[str], server: Server) -> None
     assert len(errors) == 1 and "requests=2" in errors[0]
 
 
-def test_judge_is_asked_once(call: Run, world: Path, judge: list[str], server: Server) -> None:
+def test_judge_is_asked_once(call: Run, world: Path, judge: list[str], server: ChatServer) -> None:
     """A second call reads the cache and writes the same; with --no-cache the judge is asked again."""
     for options, asked in (((), 2), ((), 2), (("--no-cache",), 4)):
         assert call("judge", "--pairs", "pairs.jsonl", "--out", "grades.jsonl", *judge, *options)[0] == 0
@@ -106,7 +88,7 @@ def test_judge_is_asked_once(call: Run, world: Path, judge: list[str], server: S
         assert [row["clarity"] for row in read(world / "grades.jsonl")] == [5.0, 1.0]
 
 
-def test_judge_sees_the_articles(call: Run, world: Path, judge: list[str], server: Server) -> None:
+def test_judge_sees_the_articles(call: Run, world: Path, judge: list[str], server: ChatServer) -> None:
     """With --kb the judge is shown what the company says; a pair's own context goes before that."""
     write(world / "own.jsonl", [{"id": "a", "complaint": "c", "response": KIND, "context": "The own context."}])
     for pairs, options in (("pairs", ()), ("pairs", ("--kb", "knowledge_base")), ("own", ("--kb", "knowledge_base"))):
@@ -116,7 +98,7 @@ def test_judge_sees_the_articles(call: Run, world: Path, judge: list[str], serve
     assert "The own context." in shown[-1]
 
 
-def test_judge_cannot_grade_a_pair(call: Run, world: Path, judge: list[str], server: Server) -> None:
+def test_judge_cannot_grade_a_pair(call: Run, world: Path, judge: list[str], server: ChatServer) -> None:
     """A pair without a grade has a named error and no number; the others are graded, and the status says so."""
     server.script["stupid"] = [said("I would rather not.")]
     status, _, errors = call("judge", "--pairs", "pairs.jsonl", "--out", "grades.jsonl", *judge)
@@ -147,7 +129,7 @@ def test_score(call: Run, world: Path, judge: list[str]) -> None:
     assert len(errors) == 1 and "some-model" in errors[0]
 
 
-def test_score_of_an_error(call: Run, world: Path, judge: list[str], server: Server) -> None:
+def test_score_of_an_error(call: Run, world: Path, judge: list[str], server: ChatServer) -> None:
     """A metric that could not be computed is null and its error is named, beside the others' values."""
     server.script["stupid"] = [said("I would rather not.")]
     assert call("score", "--run", "run.jsonl", "--out", "s.jsonl", "--metrics", "empathy,rude", *judge)[0] == 0
@@ -236,12 +218,10 @@ def test_bad_input(call: Run, world: Path, case: str) -> None:
     (world / "cache_folder").mkdir()
     arguments, message = BAD[case]
     status, out, errors = call(*arguments)
-    assert (status, out) == (2, "")
     if case == "score: no run":  # a line for each bad row
         assert len(errors) == 2
         errors = errors[:1]
-    assert len(errors) == 1, errors
-    assert errors[0].startswith("error: ") and message in errors[0]
+    assert message in refusal((status, out, errors))
     assert not (world / "o.jsonl").exists()
 
 
@@ -253,7 +233,7 @@ def test_every_bad_row_is_named(call: Run, world: Path) -> None:
     assert len(errors) == 2 and "p.jsonl:1: " in errors[0] and "p.jsonl:2: unknown key 'x'" in errors[1]
 
 
-def test_a_server_that_refuses(call: Run, world: Path, judge: list[str], server: Server) -> None:
+def test_a_server_that_refuses(call: Run, world: Path, judge: list[str], server: ChatServer) -> None:
     """A refusal for one's key ends in a message that names the server's status, and in no grades."""
     server.decide = lambda material: failed(401, {"error": {"message": "bad key"}})
     status, out, errors = call(*PAIRS, *judge)

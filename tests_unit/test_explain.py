@@ -6,15 +6,16 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fixtures.command_line import Run, refusal
 from fixtures.embedding import HashedEmbedder
 from fixtures.fakes import ScriptedGenerator
 from system import commands, prompts
-from system.__main__ import main
 from system.assistant import TOP_K, Assistant
 from system.cache import MemoryCache
 from system.calibration import save
@@ -75,21 +76,19 @@ def needs(*wanted: str) -> Speaker:
 
 
 @pytest.fixture(name="world", autouse=True)
-def _world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def _world(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with six articles, settings, a gates file, an adapter and a model that is none."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SUPPORT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(prompts, "CONTEXT_TOKENS", 25)  # words here, enough for one of these short passages
-    shutil.copytree(ROOT / "data", tmp_path / "data")
+    shutil.copytree(ROOT / "data", own_folder / "data")
     for name, text in ARTICLES.items():
-        path = tmp_path / "knowledge_base" / f"{name}.md"
+        path = own_folder / "knowledge_base" / f"{name}.md"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     for name in ("model", "adapter"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text("{}")
+        (own_folder / name).mkdir()
+        (own_folder / name / "config.json").write_text("{}")
     calibrate(0.5)
-    return tmp_path
+    return own_folder
 
 
 def calibrate(threshold: float) -> None:
@@ -586,11 +585,9 @@ def test_unknown_requirements(gates: Path, variant: str, name: str | None, metri
 
 # Command line
 
-Run = Callable[..., tuple[int, str, list[str]]]
-
 
 @pytest.fixture(name="call")
-def _call(gates: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def _call(gates: Path, call: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run ``explain`` in this process with a played model: its exit status, output, and lines on standard error."""
     rows = [MISLED, LIGHT, POEM, replace(LIGHT, id="bare", action=None)]
     Path("c.jsonl").write_text("".join(json.dumps(_row(row)) + "\n" for row in rows))
@@ -601,15 +598,7 @@ def _call(gates: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
     monkeypatch.setattr(commands, "_assistant", assistant)
 
-    def run(*arguments: str) -> tuple[int, str, list[str]]:
-        try:
-            status = main(["explain", "--complaints", "c.jsonl", "--base-model", "model", *arguments])
-        except SystemExit as end:  # how argparse ends
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err.splitlines()
-
-    return run
+    return partial(call, "explain", "--complaints", "c.jsonl", "--base-model", "model")
 
 
 def _row(complaint: Complaint) -> dict[str, Any]:
@@ -687,11 +676,7 @@ def test_command_with_nothing_to_explain(call: Run, option: list[str]) -> None:
 )
 def test_command_refuses(call: Run, arguments: list[str], message: str) -> None:
     """Wrong input is one clear line and status 2."""
-    status, output, errors = call(*arguments)
-    assert (status, output) == (2, "")
-    (error,) = errors
-    assert error.startswith("error: ")
-    assert message in error
+    assert message in refusal(call(*arguments))
 
 
 @pytest.mark.parametrize(

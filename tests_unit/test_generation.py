@@ -7,7 +7,7 @@ import random
 import shutil
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -34,6 +34,8 @@ from system.errors import ModelError
 from system.generation import Completion, TransformersGenerator, compute_dtype, load_generator
 from system.models import ModelSource, folder_hash
 from system.records import Decoding
+
+pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
 
 NAMES = ["llama", "mistral", "phi", "t5"]
 SENTENCES = [
@@ -177,17 +179,6 @@ def load(folder: Path, adapter: Path | None = None) -> TransformersGenerator:
     return TransformersGenerator(
         ModelSource("tiny", str(folder), "hash"), str(adapter) if adapter else None, dtype=torch.float32
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache_folder_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Hashes are remembered in a folder of the tests' own; matrices this small want one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SUPPORT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session", name="tinies")

@@ -89,6 +89,9 @@ def test_signatures_are_cut(text: str, kept: str) -> None:
         ("You are stupid.", "rude"),
         ("Please send me your password.", "secret"),
         ("Dear [Customer Name], hello.", "placeholder"),
+        ("Write to me at [your_email_address].", "placeholder in small letters"),
+        ("I am Sarah, a customer of Calderline.", "a customer with a name"),
+        ("I am so sorry for your loss.", "condolence"),
         ("Stay calm, shut up and wait.", "rude inside"),
         ("If you complain again, we will cut you off.", "threat"),
         ("Aww, did the big scary Hub win?", "mockery"),
@@ -127,6 +130,13 @@ def test_what_no_agent_could_stand_by_is_removed(bad: str, why: str, position: i
 def test_what_the_sources_say_is_kept(text: str) -> None:
     """A fact from the sources stays in whatever spelling, and so does a warning about secrets."""
     assert guard(text, SOURCES) == (text, ())
+
+
+def test_condolences_where_they_belong() -> None:
+    """A loss that the customer's message speaks of may be mourned."""
+    text = "I am so sorry for your loss. A person takes over."
+    assert guard(text, SOURCES, "My father died.") == (text, ())
+    assert guard(text, SOURCES, "My bill is wrong.") == ("A person takes over.", ("I am so sorry for your loss.",))
 
 
 def test_a_fact_needs_only_one_source() -> None:

@@ -15,6 +15,7 @@ from system.evaluation.defects import DEFECTS, plant_all, read_bases, read_phras
 from system.evaluation.judge import AXES, EMPATHY, Pair
 from system.evaluation.passport import Floor, floor_faults
 from system.evaluation.scorers import Grade
+from system.training.commands import typed
 from system.training.judge_data import Calibrated, HumanLabels, Levels, Preference, swapped_requests
 from system.training.judge_passport import (
     MOVED,
@@ -411,3 +412,21 @@ def test_intervals_are_drawn_by_complaint(monkeypatch: pytest.MonkeyPatch) -> No
     bases = {base.id for base in BASES}
     assert set(clusters_seen(monkeypatch, lambda: defects(grade, PLANTED))[0]) == bases
     assert set(clusters_seen(monkeypatch, lambda: flattery(grade, BASES))[-1]) == bases
+
+
+def test_bad_replies_are_drawn_by_the_complaint_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flattered replies with different defects of one base are one cluster: no interval is drawn by the defect."""
+    bases = {base.id for base in BASES}
+    flattered = clusters_seen(monkeypatch, lambda: examine(perfect(), LABELS, CALIBRATION))[-4 * len(AXES) :]
+    good, bad = flattered[: 2 * len(AXES)], flattered[2 * len(AXES) :]  # two figures an axis
+    assert all(set(clusters) == bases for clusters in good)
+    assert all(set(clusters) <= bases and len(clusters) > 3 * len(set(clusters)) for clusters in bad)
+
+
+def test_the_command_on_record_holds_no_password() -> None:
+    """A passport tells how it was made, but neither a password of the judge's server nor a folder of the machine."""
+    judge = "openai:m@http://user:hush@host/v1"
+    shown = "openai:m@http://host/v1"
+    assert typed(["judge", "--judge", judge, f"--judge={judge}", "--data-dir", "/home/me/data"]) == (
+        f"python train.py judge --judge {shown} --judge={shown} --data-dir"
+    )

@@ -82,6 +82,39 @@ def test_servers(name: str, location: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("login", "shown"),
+    [
+        ("user:hush@", ""),
+        ("hush@", ""),
+        (":hush@", ""),
+        ("user@corp:hush@", ""),  # the last @ is the one before the host
+        ("user:h%2Fush@", ""),
+    ],
+)
+def test_a_password_is_kept_for_the_connection_alone(login: str, shown: str) -> None:
+    """The name, which is recorded, has no user and password; the location, which is connected to, has them."""
+    source = resolve_model(f"openai:org/m:7b@http://{login}127.0.0.1:8000/v1")
+    assert (source.name, source.location) == (
+        f"openai:org/m:7b@http://{shown}127.0.0.1:8000/v1",
+        f"org/m:7b@http://{login}127.0.0.1:8000/v1",
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("ftp://user:hush@host/v1", "http://user:hu/sh@host/v1", "http://user:1/hush@host/v1", "//user:hush@host"),
+        *("http://user:1?hush@host/v1", "http://user:1#hush@host/v1", "http://user:hush\n@host:x/v1"),
+    ],
+)
+def test_a_refused_address_is_shown_without_its_password(address: str) -> None:
+    """An address that a / or # of its password tore apart is refused, by a message that does not repeat it."""
+    with pytest.raises(ModelError, match=r"write openai:MODEL@BASE_URL .*%2F") as caught:
+        resolve_model(f"openai:m@{address}")
+    assert "ush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "name",
     [
         *("openai:", "openai:gpt-4", "openai:gpt-4@", "openai:@https://api.example", "openai:gpt-4@api.example/v1"),

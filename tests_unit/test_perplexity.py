@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,23 +20,14 @@ from system.evaluation.scorers import score_many
 from system.models import folder_hash
 from system.records import Complaint
 
+pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
+
 TEXTS = [
     "My bill is too high.",
     "slow",
     "The internet is slow, the bill is high and nobody tells me why!",
     "signal " * 60,
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache_folder_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Hashes are remembered in a folder of the tests' own; matrices this small want one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SUPPORT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", name="folders")

@@ -30,8 +30,8 @@ def response(text: str) -> Response:
     )  # fmt: skip
 
 
-def check(rule: str, text: str, official_text: str = "") -> tuple[str, ...]:
-    return RULES[rule](response(text), official_text)
+def check(rule: str, text: str, official_text: str = "", complaint: str = "") -> tuple[str, ...]:
+    return RULES[rule](replace(response(text), complaint=complaint), official_text)
 
 
 RUDE = """
@@ -163,6 +163,7 @@ None of us likes dealing with you.
 Your complaint is not worth our time.
 We cannot expect much from customers with no money.
 The settings are too advanced for someone like you.
+You surely want to complain again.
 If you complain again, we will block your number.
 One more bad review and your account is gone.
 We shall sue you if you talk to the press.
@@ -348,6 +349,7 @@ Did the technician come as agreed?
 Oh no, was the visit missed again?
 Shall I draw up the list of steps for you?
 Let me remind the technician of your visit.
+After two days with candles you surely want everything back at once.
 """.strip().split("\n")
 
 ASKS = """
@@ -397,6 +399,7 @@ Send a photo of both sides of your bank card.
 Please upload a scan of your debit card.
 Hold your card up to the camera.
 Tell me your PUK.
+Tell me, to change your address, your password.
 What is the PIN of your SIM card?
 Which password do you use for the app?
 All we are missing is your PIN.
@@ -462,6 +465,7 @@ Tell me the error code and what the screen says.
 Send a photo of the label under the Hub.
 Please attach a photo of the damaged card slot.
 Give the caller no code.
+If you did give him anything, change your password.
 We never ask for a photo of your bank card.
 Do not pass the code on to anybody, and never read it to me or to a colleague.
 """.strip().split("\n")
@@ -730,7 +734,18 @@ def test_references_are_clean(row: dict[str, Any]) -> None:
     direct = row["action"] == "DIRECT"
     official = row["text"] if direct else f"{OFFICIAL}\n\n{row['text']}"
     judged = [name for name in RULES if direct or name not in ("invented_price", "invented_deadline")]
-    assert {name: found for name in judged if (found := check(name, row["reference"], official))} == {}
+    assert {name: found for name in judged if (found := check(name, row["reference"], official, row["text"]))} == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Best wishes, [Your Name].", "Dear [CUSTOMER],", "Write to [your_email_address].", "Come on [date of visit]."],
+)
+def test_placeholders(text: str) -> None:
+    """What somebody was to fill in is found; a link, a footnote and a ticked box are none."""
+    assert check("placeholder", text)
+    for clean in ("See [our help](help.calderline.example).", "It is so [1].", "- [x] Restart the Hub.", "Press [i]."):
+        assert check("placeholder", clean) == ()
 
 
 def test_tables_are_large() -> None:
@@ -799,6 +814,7 @@ def test_bad_patterns_are_named_all_at_once(tmp_path: Path) -> None:
         + "[[patterns]]\npattern = 'x'\nreason = 'r'\nexample = 'y'\nwhy = 'z'\n"
         + "[[patterns]]\npattern = 'x'\nunless = 3\n"
         + "[[patterns]]\npattern = 'hum'\nreason = 'r'\nexample = 'y'\n"
+        + "[[patterns]]\npattern = 'hem|Hum'\nreason = 'r'\nexample = 'Hem'\n"
     )  # fmt: skip
     with pytest.raises(SettingsError) as error:
         read_rude_patterns(path)
@@ -808,6 +824,7 @@ def test_bad_patterns_are_named_all_at_once(tmp_path: Path) -> None:
         "pattern 3: key 'pattern' is not a regular expression", "pattern 4: unknown key 'why'",
         "pattern 5: key 'example' is missing", "pattern 5: key 'unless' must be of type str",
         "pattern 6: the example 'y' is not matched",
+        "pattern 7: key 'pattern' holds capitals",
     ):  # fmt: skip
         assert part in message
 
@@ -836,3 +853,9 @@ def test_unless_forgives_only_what_it_covers() -> None:
     """A forgiving phrase covers its own words and not the same insult elsewhere in the answer."""
     assert check("rude", "There are no stupid questions. What stupid questions.")
     assert check("rude", "You are not an idiot. Only an idiot would say so.")
+
+
+def test_capitals_are_quoted_as_they_stand() -> None:
+    """A text is searched in small letters and quoted as it stands, also behind letters that grow when made small."""
+    assert check("rude", "İİİ, ONLY an IDIOT would say so.") == ("rude (insult): 'IDIOT'",)
+    assert all(len(chr(code).lower()) == 1 for code in range(0x110000) if chr(code) != "İ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from fixtures.fakes import make_hits, make_response
 from system.errors import SettingsError
 from system.evaluation.rules import RULES
 from system.evaluation.scores import METRICS, OF_TEXT, score, score_all
-from system.records import Action, Complaint, Score
+from system.records import Action, Complaint, Identity, Prompt, Score
 
 OFFICIAL = "A late fee of $8 is added.\n\nCall 1-800-555-0117, open 24 hours. See help.calderline.example/outages."
 GOOD = "I am sorry about the fee of $8, please call 1-800-555-0117."
@@ -21,6 +22,14 @@ def complaint(action: Action = "RAG", **changes: Any) -> Complaint:
     fields: dict[str, Any] = {"id": "T-1", "text": "Why did I pay $94?", "cluster": "fee", "action": action}
     fields |= {"relevant": ("billing_faq", "service_policies"), "facts": ("$94",)}
     return Complaint(**{**fields, **changes})
+
+
+def read(*passages: str) -> Prompt:
+    """A prompt that holds these passages."""
+    return Prompt(template="t", system="", user="", text="", tokens=0, passages=passages)
+
+
+HAS_READ: dict[str, Any] = {"hits": make_hits(["billing_faq"]), "prompt": read("billing_faq#1")}
 
 
 def of(metric: str, text: str = GOOD, asked: Complaint | None = None, **changes: Any) -> Score | None:
@@ -81,6 +90,8 @@ BROKEN = {
     "not_english": "Bitte starten Sie das Gerät neu und warten Sie, bis das Licht weiß ist.",
     "repetitive": "Please wait now. Please wait now. Please wait now.",
     "leaks_prompt": "<|im_start|>assistant Sorry.",
+    "misplaced_condolence": "I am sorry for your loss.",
+    "placeholder": "Best wishes, [Your Name].",
     "breaks_role": "As an AI language model, I am sorry.",
 }
 
@@ -93,7 +104,7 @@ def test_every_rule_has_its_example() -> None:
 @pytest.mark.parametrize("name", list(BROKEN))
 def test_rules(name: str) -> None:
     """A rule's score is its number of violations, 0 for a good answer; the violation is the explanation."""
-    bad, good = of(name, BROKEN[name]), of(name)
+    bad, good = of(name, BROKEN[name], **HAS_READ), of(name)
     assert bad is not None
     assert good is not None
     assert bad.value == 1
@@ -112,11 +123,50 @@ def test_several_violations_are_counted() -> None:
 
 def test_hard_rules_are_all_rules_together() -> None:
     """hard_rules counts the violations of every rule."""
-    found = of("hard_rules", "You are stupid. Call 1-800-555-0199.")
+    found = of("hard_rules", "You are stupid. Call 1-800-555-0199.", **HAS_READ)
     assert found is not None
     assert found.value == 2
     assert found.explanation.startswith("cause generation: rude (")
     assert found.explanation.endswith("; invented phone '1-800-555-0199'")
+
+
+COUNTED = sorted([*RULES, "hard_rules", "direct_facts"])
+WRITER = Identity(model="m", model_hash="0", knowledge_base="0")
+TUNED = replace(WRITER, adapter="adapters/a", adapter_hash="1")
+
+
+@pytest.mark.parametrize("metric", COUNTED)
+@pytest.mark.parametrize(
+    ("asked", "taken", "hits", "passages", "identity", "cause"),
+    [
+        pytest.param("RAG", "RAG", ["billing_faq"], ["billing_faq#1"], WRITER, "generation", id="all was right"),
+        pytest.param("RAG", "RAG", ["billing_faq"], ["billing_faq#1"], TUNED, "adapter or generation", id="adapter"),
+        pytest.param("RAG", "RAG", ["other"], ["other#1"], WRITER, "retrieval", id="another article"),
+        pytest.param("RAG", "RAG", ["billing_faq"], [], WRITER, "retrieval", id="found, not read"),
+        pytest.param("RAG", "DIRECT", ["billing_faq"], [], WRITER, "decision", id="not to be answered directly"),
+        pytest.param("ESCALATE", "DIRECT", [], [], WRITER, "decision", id="a person's matter"),
+        pytest.param("DIRECT", "DIRECT", [], [], WRITER, "generation", id="nothing to read"),
+        pytest.param("RAG", "DIRECT", [], [], WRITER, "retrieval", id="a variant that never retrieves"),
+    ],
+)
+def test_the_cause_of_a_violation(
+    metric: str,
+    asked: Action,
+    taken: Action,
+    hits: list[str],
+    passages: list[str],
+    identity: Identity,
+    cause: str,
+) -> None:
+    """Every counting metric names the first stage that did not do as labelled, the writer only where all did."""
+    text = BROKEN.get(metric, "Call 1-800-555-0199.")
+    given = {"hits": make_hits(hits), "prompt": read(*passages), "identity": identity, "action": taken}
+    found = of(metric, text, complaint(asked), **given)
+    if metric == "direct_facts" and taken != "DIRECT":
+        assert found is None
+        return
+    assert found is not None
+    assert found.explanation.startswith(f"cause {cause}: ")
 
 
 def test_the_customer_may_be_quoted() -> None:
@@ -158,8 +208,8 @@ def test_errors_are_neither_good_nor_bad(metric: str) -> None:
 
 
 def test_metrics_of_text_are_those_of_the_answer() -> None:
-    """Only hits and decisions can be judged without an answer."""
-    assert set(METRICS) - OF_TEXT == {"hit@1", "hit@2", "hit@3", "hit@5", "decision_accuracy"}
+    """Hits, decisions and prompts can be judged without an answer."""
+    assert set(METRICS) - OF_TEXT == {"hit@1", "hit@2", "hit@3", "hit@5", "decision_accuracy", "not_as_declared"}
 
 
 @pytest.mark.parametrize("metric", sorted(METRICS))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -19,6 +18,8 @@ from system.evaluation.semantic import LAYER, REPORT, ROOT, bertscore, choose_la
 from system.models import file_sha256, resolve_embedder
 from system.records import Complaint
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 WORDS = "the hub light is white red solid wait sixty seconds call us now bill paid fee late".split()
 PAIRS = [
     ("the light is solid white", "the light is red"),
@@ -26,14 +27,6 @@ PAIRS = [
     ("the bill is paid", "the bill is paid"),
     ("fee", "the late fee is paid now"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache_folder_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Hashes and fonts are kept in a folder of the tests' own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SUPPORT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module", name="folder")

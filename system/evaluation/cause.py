@@ -1,6 +1,6 @@
 """What a red case can be told without a model: whether it passes, which stage is likely at fault, how to make sure.
 
-    likely_cause(response, complaint) -> "decision", "retrieval", "adapter or generation" or "generation"
+    likely_cause(response, complaint) -> "decision", "retrieval", "prompt", "adapter or generation" or "generation"
     explain_lines(verdict, responses, complaints) -> the lines that a gate's message ends with
 
 A guess from labels, made in no time; ``system.explain`` replays the case and knows. Reads records only.
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from system.evaluation.requirements import Requirement
 from system.records import Complaint, Response, Score, Verdict
 
-_STAGE = re.compile(r"cause (retrieval|decision)\b")  # what a score knows that looks at one stage alone
+_STAGE = re.compile(r"cause (retrieval|decision|prompt)\b")  # what a score knows that looks at one stage alone
 
 
 def passes(requirement: Requirement, score: Score) -> bool:
@@ -39,6 +39,8 @@ def likely_cause(response: Response, complaint: Complaint) -> str:
         read = response.prompt.passages if response.prompt else ()
         if not any(hit.doc in complaint.relevant for hit in response.hits if hit.passage in read):
             return "retrieval"
+    if response.decision.reply is not None:  # written beforehand and chosen with the action; no model was asked
+        return "decision"
     return "adapter or generation" if response.identity.adapter else "generation"
 
 

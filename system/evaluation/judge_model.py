@@ -24,7 +24,7 @@ COMPLAINT_TOKENS = 96  # the last ones: the question of a long story stands at i
 REPLY_TOKENS = 224  # the replies that are graded have 40 to 200
 BASE = "sentence-transformers/all-MiniLM-L6-v2"  # what the embedder is called on the Hub
 WIDTH = 384
-CHUNK = 16  # pairs read together
+CHUNK = 8  # pairs read together: more outgrow the processor's cache
 Pair = tuple[str, str]  # complaint, reply
 TARGETS = ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"]
 # The judge is two networks of this form. One learns grades, the other which of two replies is better; one network for
@@ -51,7 +51,7 @@ class JudgeModel(nn.Module):
         from peft import LoraConfig, get_peft_model
 
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS, bias="none")
-        return cls(get_peft_model(_encoder(embedder), config), _tokenizer(embedder), dropout)
+        return cls(get_peft_model(_encoder(embedder, "eager"), config), _tokenizer(embedder), dropout)
 
     def take_up(self, folder: Path) -> None:
         """Go on from a trained model's adapter and heads; of the same rank, or it raises RuntimeError."""
@@ -68,7 +68,7 @@ class JudgeModel(nn.Module):
         with warnings.catch_warnings():
             # peft asks transformers by a name that the next major version drops
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
-            encoder: Any = PeftModel.from_pretrained(_encoder(embedder), str(folder))
+            encoder: Any = PeftModel.from_pretrained(_encoder(embedder, "sdpa"), str(folder))
         model = cls(encoder.merge_and_unload(), _tokenizer(embedder))
         state = load_file(folder / "heads.safetensors")
         wanted = {name for name in model.state_dict() if not name.startswith("encoder.")}
@@ -148,7 +148,8 @@ def _mean(states: Tensor, where: Tensor) -> Tensor:
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
-def _encoder(folder: str) -> nn.Module:
+def _encoder(folder: str, attention: str) -> nn.Module:
+    """The encoder. Eager attention is the faster in bfloat16, in which training runs, the fused one in float32."""
     from transformers import AutoModel
     from transformers.utils import logging
 
@@ -158,7 +159,7 @@ def _encoder(folder: str) -> nn.Module:
     encoder: nn.Module = AutoModel.from_pretrained(
         folder,
         add_pooling_layer=False,
-        attn_implementation="eager",
+        attn_implementation=attention,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )

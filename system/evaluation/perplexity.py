@@ -44,7 +44,7 @@ def perplexity_scorer(base_model: str = DEFAULT_MODEL, adapter: str | None = Non
     """
     source = resolve_model(base_model)
     if source.is_server:
-        raise ModelError(f"base model {base_model!r} is a server and cannot measure perplexity; name a local model")
+        raise ModelError(f"base model {source.name!r} is a server and cannot measure perplexity; name a local model")
     number = dtype or str(compute_dtype()).removeprefix("torch.")
     weights = f"adapter {adapter} {folder_hash(Path(adapter))}" if adapter else "no adapter"
     libraries = "; ".join(f"{name} {version(name)}" for name in ("transformers", "torch"))

@@ -16,7 +16,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -36,7 +35,7 @@ from system.evaluation.judge_prompt import (
     rendered,
 )
 from system.evaluation.scorers import Grade
-from system.models import file_sha256, resolve_model
+from system.models import file_sha256, resolve_model, without_login
 from system.openai_client import CONCURRENCY, RETRIES, TIMEOUT_SECONDS, ChatClient, Reply
 
 TEMPERATURE = 0
@@ -102,8 +101,8 @@ class RemoteJudge:
         """
         try:
             location = resolve_model(name if name.startswith(OPENAI_PREFIX) else OPENAI_PREFIX).location
-        except ModelError:  # its message repeats the name, in which there may be a password
-            shown = re.sub(r"//.*@", "//", name, flags=re.DOTALL)
+        except ModelError:  # its message speaks of a base model
+            shown = without_login(name)
             raise SettingsError(f"judge {shown!r}: write openai:MODEL@BASE_URL, an http or https address") from None
         self._client = ChatClient(location, timeout=timeout, tries=tries, concurrency=concurrency, pause=pause)
         self._price = price or _price(os.environ.get(PRICE, ""))

@@ -18,10 +18,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from system.claims import Claim, Kind, unsupported
-from system.manners import out_of_role, rudeness, secret_requests
+from system.manners import out_of_role, placeholders, rudeness, secret_requests
 from system.records import Response
 from system.sentences import LIST_ITEM, split_sentences
 from system.settings import read_toml
+from system.tone import condolences
 
 Explanations = tuple[str, ...]
 Rule = Callable[[Response, str], Explanations]
@@ -49,6 +50,11 @@ def rude(response: Response, official_text: str) -> Explanations:
 def asks_for_secret(response: Response, official_text: str) -> Explanations:
     """The answer asks for a password, full card number, PIN, one-time code, CVV or the like; warnings are clean."""
     return tuple(f"asks for a secret: {_quote(ask)}" for ask in secret_requests(response.text))
+
+
+def misplaced_condolence(response: Response, official_text: str) -> Explanations:
+    """The answer mourns a loss, and the customer's message speaks of no death."""
+    return tuple(f"misplaced condolence: {_quote(words)}" for words in condolences(response.complaint, response.text))
 
 
 # --- invented facts ---
@@ -243,10 +249,16 @@ def breaks_role(response: Response, official_text: str) -> Explanations:
     return tuple({f"breaks the role: {_quote(words)}": None for words in out_of_role(response.text)})
 
 
+def placeholder(response: Response, official_text: str) -> Explanations:
+    """The answer still holds what somebody was to fill in, such as "[Your Name]"."""
+    return tuple(f"placeholder: {_quote(words)}" for words in placeholders(response.text))
+
+
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "rude": rude,
         "asks_for_secret": asks_for_secret,
+        "misplaced_condolence": misplaced_condolence,
         "invented_phone": _invented("phone", "phone"),
         "invented_link": _invented("link", "link"),
         "invented_price": _invented("price", "price"),
@@ -257,5 +269,6 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "repetitive": repetitive,
         "leaks_prompt": leaks_prompt,
         "breaks_role": breaks_role,
+        "placeholder": placeholder,
     }
 )

@@ -3,7 +3,7 @@
     score("hit@2", response, complaint, official) -> Score, or None where the metric does not apply to the case
 
 Reads records only; never imports the assistant, so that every score replays from a run log. The explanation of a bad
-score names the first stage that is at fault: retrieval, decision or generation.
+score names the first stage that is at fault, as far as the labels tell.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from system.errors import SettingsError
+from system.evaluation.cause import likely_cause
 from system.evaluation.coverage import claim_count, fact_coverage, groundedness, unsupported_claim
+from system.evaluation.declared import not_as_declared
 from system.evaluation.rules import RULES
 from system.records import Complaint, Response, Score
 
@@ -31,8 +33,9 @@ def _violations(name: str, response: Response, complaint: str, official: str) ->
     return _judged[key]
 
 
-def _counted(found: Sequence[str]) -> Judged:
-    return float(len(found)), f"cause generation: {'; '.join(found)}" if found else ""
+def _counted(found: Sequence[str], response: Response, complaint: Complaint) -> Judged:
+    """The number of violations. Their cause is looked for: a wrong decision invents facts for want of an article."""
+    return float(len(found)), f"cause {likely_cause(response, complaint)}: {'; '.join(found)}" if found else ""
 
 
 def hit_at(k: int) -> Metric:
@@ -60,7 +63,7 @@ def rule(name: str) -> Metric:
 
     def metric(response: Response, complaint: Complaint, official: str) -> Judged:
         found = _violations(name, response, complaint.text, official)
-        return _counted(found)
+        return _counted(found, response, complaint)
 
     return metric
 
@@ -68,7 +71,7 @@ def rule(name: str) -> Metric:
 def hard_rules(response: Response, complaint: Complaint, official: str) -> Judged:
     """Number of violations of all hard rules together."""
     found = [text for name in RULES for text in _violations(name, response, complaint.text, official)]
-    return _counted(found)
+    return _counted(found, response, complaint)
 
 
 def direct_facts(response: Response, complaint: Complaint, official: str) -> Judged | None:
@@ -76,12 +79,13 @@ def direct_facts(response: Response, complaint: Complaint, official: str) -> Jud
     if response.decision.action != "DIRECT":
         return None
     found = [text for name in COMPANY_FACTS for text in _violations(name, response, complaint.text, "")]
-    return _counted(found)
+    return _counted(found, response, complaint)
 
 
 METRICS: dict[str, Metric] = {
     **{f"hit@{k}": hit_at(k) for k in (1, 2, 3, 5)},
     "decision_accuracy": decision_accuracy,
+    "not_as_declared": not_as_declared,
     "direct_facts": direct_facts,
     "fact_coverage": fact_coverage,
     "groundedness": groundedness,

@@ -7,11 +7,12 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from system.errors import SettingsError
 from system.evaluation.judge import AXES, LOCAL, ROOT, Judge, load_judge, passport_folder
-from system.models import file_sha256, resolve_embedder, write_atomically
+from system.models import file_sha256, resolve_embedder, without_login, write_atomically
 from system.training.sources import source_hashes
 
 TRAINING_PAIRS = ROOT / "data" / "judge_training.jsonl"
@@ -21,8 +22,12 @@ CALIBRATION_PAIRS = ROOT / "data" / "judge_calibration.jsonl"
 
 def judge(options: argparse.Namespace) -> int:
     """Train the judge, fit its scale, examine it; or one of the three with --only."""
+    if options.average and not options.start:
+        raise SettingsError("--average: needs --start, the judge whose weights go into the mean")
     if options.judge != LOCAL and options.only != "passport":
-        raise SettingsError(f"--judge {options.judge}: only the local judge is trained; add --only passport")
+        raise SettingsError(
+            f"--judge {without_login(options.judge)}: only the local judge is trained; add --only passport"
+        )
     steps = {"train": _train, "scale": _scale, "passport": _passport}
     for name, step in steps.items():
         if options.only in (None, name):
@@ -42,7 +47,7 @@ def _train_network(options: argparse.Namespace, network: str) -> None:
     """Weights and heads into a new folder beside the old one, which is replaced when all is done."""
     from system.training.judge_data import load_graded, load_human_labels
     from system.training.judge_tasks import load_phrases, tasks_of
-    from system.training.judge_training import JudgeSettings, train_judge, write_record
+    from system.training.judge_training import JudgeSettings, average_weights, train_judge, write_record
 
     settings = JudgeSettings(epochs=options.epochs, learning_rate=options.learning_rate, seed=options.seed)
     labels, graded = load_human_labels(options.data_dir, "judge"), load_graded(TRAINING_PAIRS)
@@ -57,9 +62,19 @@ def _train_network(options: argparse.Namespace, network: str) -> None:
     checkpoint = fresh.with_suffix(".checkpoint")
     model, history = train_judge(tasks, settings, resolve_embedder().location, checkpoint, start)
     model.save(fresh)
+    if options.average and start:
+        average_weights(fresh, start)
     rows = {task.name: len(task.rows) for task in tasks}
     earlier = json.loads((start / "training.json").read_text()) if start else None
-    write_record(fresh / "training.json", settings, history, rows=rows, made=_made(options), started_from=earlier)
+    write_record(
+        fresh / "training.json",
+        settings,
+        history,
+        rows=rows,
+        made=_made(options),
+        started_from=earlier,
+        averaged=options.average,
+    )
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     checkpoint.unlink(missing_ok=True)
@@ -115,6 +130,13 @@ def _made(options: argparse.Namespace) -> dict[str, Any]:
         done = subprocess.run([git, "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
         commit = done.stdout.strip()
     own = {path.name: file_sha256(path)[:16] for path in (TRAINING_PAIRS, PHRASES, CALIBRATION_PAIRS)}
-    # Where a machine keeps its data is nobody's business; the hashes say which data it was.
-    command = f"python train.py {' '.join(argument for argument in sys.argv[1:] if not argument.startswith('/'))}"
-    return {"command": command.strip(), "commit": commit, "data": {**own, **source_hashes(options.data_dir)}}
+    return {"command": typed(sys.argv[1:]), "commit": commit, "data": {**own, **source_hashes(options.data_dir)}}
+
+
+def typed(arguments: Sequence[str]) -> str:
+    """What was typed, as it may be told: without a judge's password and without the folders of a machine.
+
+    The hashes say which data it was.
+    """
+    told = [without_login(argument) for argument in arguments if not argument.startswith("/")]
+    return f"python train.py {' '.join(told)}".strip()

@@ -8,7 +8,7 @@ pairs, and defects planted by other code and phrases than the training's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,11 @@ def examine(judge: Any, labels: HumanLabels, calibration: Sequence[Calibrated]) 
         "length": length([row for row in calibration if row.half == "held-out"], grade),
         "flattery": {
             "good replies": flattery(grade, bases),
-            "bad replies": flattery(grade, [Base(p.id, p.complaint, p.bad) for p in planted[:: len(planted) // 100]]),
+            "bad replies": flattery(
+                grade,
+                [Base(p.id, p.complaint, p.bad) for p in planted[:: len(planted) // 100]],
+                {p.id: _base_id(p) for p in planted},
+            ),
         },
     }
 
@@ -107,7 +111,7 @@ def defects(grade: Callable[[Sequence[Pair]], Grades], planted: Sequence[Planted
     good = grade([Pair(p.complaint, p.good) for p in planted])
     bad = grade([Pair(p.complaint, p.bad) for p in planted])
     margins = [g[p.axis] - b[p.axis] for p, g, b in zip(planted, good, bad, strict=True)]
-    bases = [p.id.removesuffix(f"-{p.defect}") for p in planted]
+    bases = [_base_id(p) for p in planted]
 
     def among(wanted: Callable[[Planted], bool]) -> Measured:
         where = [i for i, p in enumerate(planted) if wanted(p)]
@@ -136,21 +140,33 @@ def length(rows: Sequence[Calibrated], grade: Callable[[Sequence[Pair]], Grades]
     }
 
 
-def flattery(grade: Callable[[Sequence[Pair]], Grades], bases: Sequence[Base]) -> dict[str, dict[str, Any]]:
-    """Per axis: mean change of grade when a reply asks for a good one, and the share that rises by MOVED or more."""
+def flattery(
+    grade: Callable[[Sequence[Pair]], Grades], bases: Sequence[Base], made_from: Mapping[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Per axis: mean change of grade when a reply asks for a good one, and the share that rises by MOVED or more.
+
+    ``made_from`` names the base that a reply was made from, by the reply's id: replies to one complaint are no
+    independent cases. Without it each reply is a base itself.
+    """
     rows = flatter(bases, SEED)
     plain = grade([Pair(row.complaint, row.plain) for row in rows])
     flattered = grade([Pair(row.complaint, row.flattered) for row in rows])
+    replies = [row.id.rpartition("-")[0] for row in rows]
+    clusters = [made_from[reply] for reply in replies] if made_from else replies
     result = {}
     for axis in AXES:
         changes = [after[axis] - before[axis] for before, after in zip(plain, flattered, strict=True)]
-        clusters = [row.id.rpartition("-")[0] for row in rows]
         result[axis] = {
             "mean change": agreement.mean(changes, clusters),
             "share raised": agreement.mean([float(change >= MOVED) for change in changes], clusters),
             "largest rise": round(max(changes), 4),
         }
     return result
+
+
+def _base_id(planted: Planted) -> str:
+    """The id of the base that a defect was planted in."""
+    return planted.id.removesuffix(f"-{planted.defect}")
 
 
 def _preferences(grade: Callable[[Sequence[Pair]], Grades], rows: Sequence[Preference], axis: str) -> Measured:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -166,6 +167,17 @@ def _batches(rows: Sequence[Row], batch: int, draw: random.Random) -> Iterator[l
             waiting += fresh
         yield waiting[:batch]
         waiting = waiting[batch:]
+
+
+def average_weights(folder: Path, other: Path) -> None:
+    """Put the mean of both folders' weights into the first: a model soup (Wortsman et al. 2022, arXiv:2203.05482).
+
+    Both must come from one training, the second from a restart of the first, or the mean is of no use.
+    """
+    for name in ("adapter_model.safetensors", "heads.safetensors"):
+        mine, theirs = load_file(folder / name), load_file(other / name)
+        mean = {key: ((value.float() + theirs[key].float()) / 2).to(value.dtype) for key, value in mine.items()}
+        save_file(mean, folder / name)
 
 
 def write_record(path: Path, settings: JudgeSettings, history: list[dict[str, float]], **more: object) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from system.errors import RowsError, SettingsError
+from system.errors import InputError, RowsError, SettingsError
 from system.models import file_sha256
+from system.rows import read_lines
 
 Row = dict[str, Any]
 FILES = {
@@ -68,18 +69,15 @@ def source_hashes(folder: Path | None) -> dict[str, str]:
 
 
 def _local(path: Path) -> list[Row]:
-    try:
-        lines = path.read_bytes().split(b"\n")  # not splitlines, which cuts inside a text, at U+2028 for one
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}); give the folder with --data-dir") from error
     found, problems = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            found.append(json.loads(line))
-        except ValueError as error:
-            problems.append(f"{path}:{number}: is not JSON ({error}); mend or delete the line")
+    try:
+        for number, line in read_lines(path):
+            try:
+                found.append(json.loads(line))  # msgspec refuses the NaN and the halves of characters of public data
+            except ValueError as error:
+                problems.append(f"{path}:{number}: is not JSON ({error}); mend or delete the line")
+    except InputError as error:
+        raise SettingsError(f"{error}, in the folder of --data-dir") from error
     if problems:
         raise RowsError(problems)
     return found
