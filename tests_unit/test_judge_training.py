@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from fixtures.judges import PEFT_WARNING, WORDS, tiny_bert
 from system.errors import SettingsError
 from system.evaluation.judge import AXES
 from system.evaluation.judge_model import WIDTH, JudgeModel
 from system.training.judge_tasks import Task, prefers
-from system.training.judge_training import JudgeSettings, _batches, _losses, train_judge, write_record
+from system.training.judge_training import JudgeSettings, _batches, _losses, average_weights, train_judge, write_record
 
 pytestmark = pytest.mark.filterwarnings(PEFT_WARNING)
 
@@ -169,6 +170,24 @@ def test_a_checkpoint_of_another_start(
     uninterrupted[0].save(start)
     with pytest.raises(SettingsError, match="another start"):
         train_judge(TASKS, SETTINGS, embedder, checkpoint, start)
+
+
+def test_average_of_weights(embedder: str, tmp_path: Path, uninterrupted: tuple[JudgeModel, Any]) -> None:
+    """Every weight of adapter and heads is the mean of both; the other folder stays as it was."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    uninterrupted[0].save(mine)
+    cold, _ = train_judge(TASKS, replace(SETTINGS, epochs=1, seed=5), embedder)
+    cold.save(other)
+    files = ("adapter_model.safetensors", "heads.safetensors")
+    before = {name: (load_file(mine / name), load_file(other / name)) for name in files}
+    average_weights(mine, other)
+    for name, (first, second) in before.items():
+        after, untouched = load_file(mine / name), load_file(other / name)
+        assert after.keys() == first.keys()
+        for key, value in after.items():
+            mean = (first[key].double() + second[key].double()) / 2
+            assert torch.allclose(value.double(), mean, rtol=1e-2, atol=1e-6)
+            assert torch.equal(untouched[key], second[key])
 
 
 def test_warm_restart(embedder: str, tmp_path: Path, uninterrupted: tuple[JudgeModel, list[dict[str, float]]]) -> None:

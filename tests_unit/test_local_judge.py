@@ -185,6 +185,12 @@ def test_caps(folder: Path, rule: str) -> None:
     assert grade.error is None
 
 
+def test_no_cap_leaves_a_good_grade() -> None:
+    """A violation never passes a gate that asks for 4, and what endangers the customer is at most poor."""
+    assert all(cap < 4 for cap in CAPS.values())
+    assert {rule for rule, cap in CAPS.items() if cap <= 2.5} == {"secret", "insult", "phone", "link", "condolence"}
+
+
 def test_cap_by_hand(folder: Path) -> None:
     """A middling 3 under a cap of 1.5 is a quarter: 1 + (3 - 1) * (1.5 - 1) / (5 - 1) = 1.25."""
     (found,) = grades(judge_of(folder), Pair(COMPLAINT, SECRET))

@@ -38,6 +38,7 @@ def test_cheer(reply: str) -> None:
     "reply",
     [
         "I am sorry about the loss of signal.",
+        "I am sorry for your loss of service.",
         "I am sorry that you lost your connection.",
         "I am glad that you wrote; that sounds annoying.",
         "The data loss is not your fault, and I am sorry.",
