@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from system.errors import SupportError
+from system.errors import InputError, SupportError
 
 # Where a command lives, if not in system.commands.
 _PLACES = dict.fromkeys(("judge", "score", "compare"), "system.evaluation.commands")
@@ -124,10 +124,27 @@ def handler(command: str) -> Callable[[argparse.Namespace], int]:
     return cast("Callable[[argparse.Namespace], int]", getattr(module, command))
 
 
+def _spare_input(options: argparse.Namespace) -> None:
+    """Raise InputError where an output file is also an input: it would be gone before anybody noticed."""
+    out = getattr(options, "out", None)
+    for name in ("run", "pairs", "queries", "complaints", "references"):
+        source = getattr(options, name, None)
+        if isinstance(out, Path) and isinstance(source, Path) and _same_file(out, source):
+            raise InputError(f"--out {out}: is also --{name}; give another --out")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.is_file() and one.samefile(other)
+    except OSError:  # a file that cannot be looked at is told of where it is opened
+        return False
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = parser().parse_args(arguments)
     try:
+        _spare_input(options)
         status = handler(options.command)(options)
         sys.stdout.flush()
         return status

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from system.errors import KnowledgeBaseError
+from system.rows import UNREADABLE
 from system.sentences import LIST_ITEM
 
 
@@ -248,7 +249,7 @@ def _read_faq(path: Path) -> tuple[str, list[Section]]:
         where = f"{path}:{number}"
         try:
             row = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (*UNREADABLE, UnicodeError) as error:
             problems.append(f"{where}: {error}; write one JSON object a line")
             continue
         if not isinstance(row, dict):

@@ -15,7 +15,7 @@ from system.answering import answer_into, decision_line
 from system.complaints import check_text, read_complaints, read_labelled
 from system.errors import InputError, TextError
 from system.records import Complaint
-from system.rows import LineWriter, encode, write_rows
+from system.rows import LineWriter, encode, write_rows, write_whole
 
 
 def ask(options: argparse.Namespace) -> int:
@@ -135,11 +135,10 @@ def report(options: argparse.Namespace) -> int:
     }
     for name, page in pages.items():
         path = options.out / f"{name}.md"
-        path.parent.mkdir(parents=True, exist_ok=True)
         text = (
             f"# {name.capitalize()} on the {options.split} complaints\n\nMade by `python -m system report`.\n\n{page}"
         )
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text.encode())
         print(f"{path}\n\n{page}")
     return 0
 
@@ -177,6 +176,8 @@ def check(options: argparse.Namespace) -> int:
     """Check data and settings without answering anything; every problem is listed."""
     from system.articles import load_articles
     from system.decision import DATA, load_rules
+    from system.evaluation.gatefile import load_gates
+    from system.explain import GATES
     from system.manners import read_rude_patterns
     from system.prompts import TEMPLATES, load_template
 
@@ -184,6 +185,8 @@ def check(options: argparse.Namespace) -> int:
     complaints = read_labelled(DATA / "complaints.jsonl", [article.stem for article in articles])
     load_rules()
     read_rude_patterns()
+    if GATES.exists():  # an installed package has no suite beside it
+        load_gates(GATES)
     templates = [load_template(path.stem) for path in sorted(TEMPLATES.glob("*.toml"))]
     print(f"{len(articles)} articles, {len(complaints)} complaints, {len(templates)} templates: all good")
     return 0

@@ -18,7 +18,9 @@ _PERSON = (
 _CONDOLENCE = re.compile(
     r"\b(?:so |very |deeply |truly )?sorry (?:for|about|to hear (?:of|about))"
     rf" (?:your (?:\w+ )?loss\b(?! of)|the (?:\w+ )?loss of (?:your|his|her) {_PERSON}\b)"
-    rf"|\b(?:my|our) (?:\w+ ){{0,2}}(?:condolences|sympathies)\b|\bthat your {_PERSON} (?:has )?(?:died|passed away)\b",
+    rf"|\b(?:my|our) (?:\w+ ){{0,2}}(?:condolences|sympathies)\b|\bthat your {_PERSON} (?:has )?(?:died|passed away)\b"
+    rf"|\bthe passing of (?:your|his|her) {_PERSON}\b|\brest in peace\b|\bthoughts and prayers\b"
+    r"|\btime of (?:\w+ )?grief\b",
     re.IGNORECASE,
 )
 _BEREAVED = re.compile(

@@ -417,3 +417,14 @@ def test_reader_that_stops_reading(world: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("command", ["judge --pairs", "score --run", "compare --run", "decide --queries"])
+def test_output_over_input(call: Run, world: Path, command: str) -> None:
+    """A file that is read is never written over, under whatever name it is given; it stays as it was."""
+    name, option = command.split()
+    source, other = world / "rows.jsonl", world / "link.jsonl"
+    source.write_text('{"id": "a", "text": "t"}\n')
+    other.symlink_to(source)
+    assert refusal(call(name, option, source, "--out", other)).endswith(f"is also {option}; give another --out")
+    assert source.read_text() == '{"id": "a", "text": "t"}\n'

@@ -84,6 +84,7 @@ def test_one_thing_at_a_time() -> None:
         "no variant 'agent' is declared": replace(RIGHT, variant="agent"),
         f"decoded with {other}": replace(RIGHT, decoding=other),
         "made with the adapter 'a'": replace(RIGHT, identity=replace(RIGHT.identity, adapter="a")),
+        "the answer is to another message": replace(RIGHT, complaint="Something else entirely."),
         "the template is 'friendly'": with_prompt(template="friendly"),
         "the instructions of 'empathetic' are not in the prompt": with_prompt(text=text.replace("steps", "words")),
         "the customer's words are not in the prompt": response_of(complaint="Another's complaint."),

@@ -13,6 +13,7 @@ from fixtures.command_line import Run, refusal
 from fixtures.fakes import make_response
 from fixtures.servers import ChatServer, failed, said
 from system.complaints import read_complaints
+from system.evaluation import commands
 from system.evaluation.judge import AXES
 from system.evaluation.remote_judge import PRICE
 from system.records import Response
@@ -70,14 +71,34 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def test_judge(call: Run, world: Path, judge: list[str], server: ChatServer) -> None:
-    """A row a pair, in the order of the file, with four grades and the judge's reason; the costs go to stderr."""
+    """A row a pair, in the order of the file, with four grades and the judge's reason; costs and doubts apart."""
     status, out, errors = call("judge", "--pairs", "pairs.jsonl", "--out", "new/grades.jsonl", *judge)
     assert (status, out) == (0, "")
     assert read(world / "new" / "grades.jsonl") == [
         {"id": "a", **dict.fromkeys(AXES, 5.0), "error": None, "explanation": "It is a 5."},
         {"id": "b", **dict.fromkeys(AXES, 1.0), "error": None, "explanation": "It is a 1."},
     ]
-    assert len(errors) == 1 and "requests=2" in errors[0]
+    warning, usage = errors
+    assert warning.startswith("warning: ") and "is no passport" in warning
+    assert "requests=2" in usage
+
+
+def test_no_passport_of_this_judge(world: Path, judge: list[str], tmp_path: Path, monkeypatch: Any) -> None:
+    """Grades of a judge that was never examined, or whose passport is another's, come with a warning."""
+    monkeypatch.setattr(commands, "passport_folder", lambda name: tmp_path)
+    assert "is no passport" in commands._unfit("local", "mine")[0]
+    (tmp_path / "passport.json").write_text('{"judge": "another"}')
+    assert commands._unfit("local", "mine") == ["the judge's passport belongs to another judge; examine this one"]
+    (tmp_path / "passport.json").write_text('{"judge": "mine"}')
+    assert commands._unfit("local", "mine") == []
+
+
+@pytest.mark.parametrize(
+    ("explanation", "invented"), [("", False), ("insult: 'x'; phone: '1'", True), ("link: 'x'", True)]
+)
+def test_what_counts_as_invented_without_articles(explanation: str, invented: bool) -> None:
+    """A phone number or a link among the broken rules."""
+    assert commands._invented(explanation) is invented
 
 
 def test_judge_is_asked_once(call: Run, world: Path, judge: list[str], server: ChatServer) -> None:
@@ -106,7 +127,7 @@ def test_judge_cannot_grade_a_pair(call: Run, world: Path, judge: list[str], ser
     good, bad = read(world / "grades.jsonl")
     assert good["error"] is None and good["safety"] == 5.0
     assert bad["error"].startswith("NotJson") and all(bad[axis] is None for axis in AXES)
-    assert "1 of 2 pairs could not be graded; their rows say why" in errors
+    assert errors[-1].startswith("1 of 2 pairs could not be graded; the first: NotJson")
 
 
 # score
@@ -191,7 +212,7 @@ BAD: dict[str, tuple[Sequence[str], str]] = {
     "score: run missing": ((*SCORE, "--run", "none.jsonl"), "none.jsonl: cannot be read"),
     "score: run empty": ((*SCORE, "--run", "empty.jsonl"), "empty.jsonl: holds no response"),
     "score: no run": ((*SCORE, "--run", "pairs.jsonl"), "is not a response of this version"),
-    "score: metric unknown": ((*SCORE, "--metrics", "rude,charm"), "metric 'charm' is unknown; known are"),
+    "score: metric unknown": ((*SCORE, "--metrics", "rude,charm,wit"), "--metrics: charm, wit: unknown; known are"),
     "score: no metric": ((*SCORE, "--metrics", " , "), "--metrics ' , ': names no metric"),
     "score: articles missing": ((*SCORE, "--kb", "none"), "none: cannot be read"),
     "score: references missing": ((*SCORE, "--references", "none.jsonl"), "none.jsonl: cannot be read"),
@@ -201,7 +222,7 @@ BAD: dict[str, tuple[Sequence[str], str]] = {
     ),
     "score: out is a folder": ((*SCORE, "--out", "knowledge_base/billing_faq.md/o"), "cannot be written"),
     "compare: reference unknown": ((*COMPARE, "--against", "best"), "--against 'best': run.jsonl holds rag, prompt-fr"),
-    "compare: metric unknown": ((*COMPARE, "--metrics", "charm"), "metric 'charm' is unknown"),
+    "compare: metric unknown": ((*COMPARE, "--metrics", "charm"), "--metrics: charm: unknown"),
     "compare: no metric": ((*COMPARE, "--metrics", ","), "names no metric"),
     "compare: out is a folder": ((*COMPARE, "--out", "cache_folder"), "cache_folder: cannot be written"),
 }
@@ -239,4 +260,4 @@ def test_a_server_that_refuses(call: Run, world: Path, judge: list[str], server:
     status, out, errors = call(*PAIRS, *judge)
     assert (status, out) == (1, "")
     assert all("401" in row["error"] and row["safety"] is None for row in read(world / "o.jsonl"))
-    assert "2 of 2 pairs could not be graded; their rows say why" in errors
+    assert errors[-1] == "2 of 2 pairs could not be graded; the first: RequestRefused: status 401"

@@ -17,6 +17,10 @@ BILL = "You charged me twice and I want it back."
         "I’m SORRY for\u00a0your loss.",
         "Please accept our deepest condolences.",
         "My heartfelt sympathies to you.",
+        "May she rest in peace.",
+        "Our thoughts and prayers are with you.",
+        "So sorry to hear about the passing of your loved one.",
+        "We are with you in this time of deep grief.",
     ],
 )
 def test_condolences(reply: str) -> None:

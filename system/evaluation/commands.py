@@ -11,10 +11,11 @@ from typing import Any
 
 from system.cache import Cache, MemoryCache, open_cache
 from system.complaints import read_labelled
-from system.errors import InputError
+from system.errors import InputError, ModelError
 from system.evaluation import overlap, perplexity, semantic
-from system.evaluation.judge import AXES, Pair, load_judge, pair_scorer
-from system.evaluation.measuring import Rulers
+from system.evaluation.judge import AXES, Pair, load_judge, pair_scorer, passport_folder
+from system.evaluation.measuring import Rulers, known_metrics
+from system.evaluation.passport import read_passport
 from system.evaluation.rules import RULES
 from system.evaluation.scorers import grade_many
 from system.records import Complaint, Response, Score
@@ -44,6 +45,8 @@ def judge(options: argparse.Namespace) -> int:
     ruler = load_judge(options.judge)
     official = _official(options.kb) if options.kb else ""
     pairs = [Pair(row.complaint, row.response, row.context or official) for row in rows]
+    for fault in _unfit(options.judge, ruler.signature):
+        print(f"warning: {fault}", file=sys.stderr)
     grades = grade_many(pair_scorer(ruler), pairs, _cache(options))
     write_rows(
         options.out,
@@ -53,13 +56,33 @@ def judge(options: argparse.Namespace) -> int:
             for row, grade in zip(rows, grades, strict=True)
         ),
     )
+    if not official and any(_invented(grade.explanation) for grade in grades):
+        print("note: without --kb, phone numbers and links of the company count as invented", file=sys.stderr)
     usage = getattr(ruler, "usage", None)
     if usage is not None:
         print(usage, file=sys.stderr)
     wrong = sum(grade.error is not None for grade in grades)
     if wrong:
-        print(f"{wrong} of {len(rows)} pairs could not be graded; their rows say why", file=sys.stderr)
+        first = next(grade.error for grade in grades if grade.error is not None)
+        print(f"{wrong} of {len(rows)} pairs could not be graded; the first: {first}", file=sys.stderr)
     return 1 if wrong else 0
+
+
+def _invented(explanation: str) -> bool:
+    return explanation.startswith(("phone:", "link:")) or "; phone:" in explanation or "; link:" in explanation
+
+
+def _unfit(judge: str, signature: str) -> list[str]:
+    """Why nobody knows what these grades are worth."""
+    try:
+        passport = read_passport(passport_folder(judge))
+    except ModelError as error:
+        return [str(error)]
+    return (
+        []
+        if passport.get("judge") == signature
+        else ["the judge's passport belongs to another judge; examine this one"]
+    )
 
 
 def score(options: argparse.Namespace) -> int:
@@ -121,6 +144,8 @@ def _metrics(asked: str | None, default: Iterable[str]) -> list[str]:
     names = [name.strip() for name in asked.split(",") if name.strip()]
     if not names:
         raise InputError(f"--metrics {asked!r}: names no metric; leave it out for the usual ones")
+    if unknown := [name for name in names if name not in known_metrics()]:
+        raise InputError(f"--metrics: {', '.join(unknown)}: unknown; known are {', '.join(known_metrics())}")
     return names
 
 

@@ -33,6 +33,8 @@ def _faults(response: Response, complaint: Complaint) -> Iterator[str]:
     if variant is None:
         yield f"no variant {response.variant!r} is declared"
         return
+    if response.complaint != complaint.text:
+        yield "the answer is to another message"
     if response.decoding != variant.decoding:
         yield f"decoded with {response.decoding}"
     if response.identity.adapter != variant.adapter:

@@ -22,6 +22,11 @@ from system.models import DEFAULT_MODEL
 from system.records import Complaint, Response, Score
 
 
+def known_metrics() -> tuple[str, ...]:
+    """The names of all metrics."""
+    return (*METRICS, *AXES, *overlap.METRICS, *semantic.METRICS, *perplexity.METRICS)
+
+
 @dataclass
 class Rulers:
     """Every metric by name. ``official`` is what the company has said: the text of all articles."""
@@ -61,7 +66,7 @@ class Rulers:
                 if names[0] not in self._made:
                     self._made[names[0]] = make()
                 return self._made[names[0]]
-        known = ", ".join([*METRICS, *(name for names in makers for name in names)])
+        known = ", ".join(known_metrics())
         raise SettingsError(f"metric {metric!r} is unknown; known are {known}")
 
     def _judge(self) -> Scorer:
