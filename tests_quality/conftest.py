@@ -83,14 +83,14 @@ def _parametrize(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("requirement", "variant"), list(_gates(metafunc.module.METRICS, chosen)))
     elif "claim" in metafunc.fixturenames:
         asked = [claim for claim in claims() if {claim.better, claim.worse} <= set(chosen)]
-        metafunc.parametrize("claim", [pytest.param(c, id=c.name, marks=_known(c.baseline)) for c in asked])
+        metafunc.parametrize("claim", [pytest.param(c, id=c.name, marks=known_miss(c.baseline)) for c in asked])
     elif "case" in metafunc.fixturenames:
         bound = {v for r in requirements() if r.metric in metafunc.module.METRICS for v in r.variants}
         cases = [(v, c) for v in chosen if v in bound for c in _case_ids(config.getoption("replay"))]
         metafunc.parametrize(("variant", "case"), [pytest.param(v, c, id=f"{v}-{c}") for v, c in cases])
 
 
-def _known(measured: str | None) -> tuple[pytest.MarkDecorator, ...]:
+def known_miss(measured: str | None) -> tuple[pytest.MarkDecorator, ...]:
     """A known miss is expected to be red, and turns red itself when it is met; an undecided one may go either way."""
     if not measured:
         return ()
@@ -105,7 +105,7 @@ def _gates(metrics: set[str], chosen: list[str]) -> Iterator[object]:
         for variant in chosen:
             name = f"{variant}-{requirement.name}"
             if variant in requirement.variants or variant in requirement.baseline:
-                yield pytest.param(requirement, variant, id=name, marks=_known(requirement.baseline.get(variant)))
+                yield pytest.param(requirement, variant, id=name, marks=known_miss(requirement.baseline.get(variant)))
 
 
 def _case_ids(replay: Path | None) -> list[str]:

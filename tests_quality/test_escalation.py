@@ -14,7 +14,7 @@ from fixtures.runs import KNOWLEDGE_BASE
 from system.assistant import Assistant
 from system.cache import open_cache
 from system.records import Decision
-from tests_quality.conftest import GateRedError
+from tests_quality.conftest import GateRedError, known_miss
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,7 @@ def decided() -> dict[str, Decision]:
 
 
 def _case(message: Message) -> object:
-    known = KNOWN_MISSES.get(message.id)
-    marks = [pytest.mark.xfail(strict=True, raises=GateRedError, reason=known)] if known else []
-    return pytest.param(message, id=message.id, marks=marks)
+    return pytest.param(message, id=message.id, marks=known_miss(KNOWN_MISSES.get(message.id)))
 
 
 @pytest.mark.parametrize("message", [_case(message) for message in messages()])

@@ -70,8 +70,9 @@ def train_judge(
         optimiser, settings.learning_rate, total_steps=settings.steps * settings.epochs, pct_start=settings.warm_up
     )
     history: list[dict[str, float]] = []
+    run = {**asdict(settings), "start": folder_hash(start) if start else None}  # what tells one run from another
     if checkpoint and checkpoint.exists():
-        history = _resume(checkpoint, settings, start, copies, optimiser, schedule)
+        history = _resume(checkpoint, run, copies, optimiser, schedule)
         _copy(copies, weights)
     for epoch in range(len(history) + 1, settings.epochs + 1):
         torch.manual_seed(settings.seed * 1000 + epoch)
@@ -98,7 +99,7 @@ def train_judge(
         print(json.dumps({k: round(v, 4) for k, v in record.items()}), flush=True)
         history.append(record)
         if checkpoint:
-            _write_checkpoint(checkpoint, settings, start, copies, optimiser, schedule, history)
+            _write_checkpoint(checkpoint, run, copies, optimiser, schedule, history)
     return model, history
 
 
@@ -124,31 +125,20 @@ def _copy(copies: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
 
 
 def _write_checkpoint(
-    path: Path,
-    settings: JudgeSettings,
-    start: Path | None,
-    copies: list[Tensor],
-    optimiser: Any,
-    schedule: Any,
-    history: list[Any],
+    path: Path, run: dict[str, Any], copies: list[Tensor], optimiser: Any, schedule: Any, history: list[Any]
 ) -> None:
     state = {"copies": copies, "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
     fresh = path.with_name(path.name + ".part")
-    torch.save({**state, "settings": _run_of(settings, start), "history": history}, fresh)
+    torch.save({**state, "settings": run, "history": history}, fresh)
     fresh.replace(path)
 
 
-def _run_of(settings: JudgeSettings, start: Path | None) -> dict[str, Any]:
-    """What tells one training run from another."""
-    return {**asdict(settings), "start": folder_hash(start) if start else None}
-
-
 def _resume(
-    path: Path, settings: JudgeSettings, start: Path | None, copies: list[Tensor], optimiser: Any, schedule: Any
+    path: Path, run: dict[str, Any], copies: list[Tensor], optimiser: Any, schedule: Any
 ) -> list[dict[str, float]]:
     """Take up a checkpoint's state; returns its history. Raises SettingsError for one of other settings."""
     state = torch.load(path, weights_only=True)
-    if state["settings"] != _run_of(settings, start):
+    if state["settings"] != run:
         raise SettingsError(f"{path}: is a checkpoint of other settings or another start; delete it or give those")
     _copy(state["copies"], copies)
     optimiser.load_state_dict(state["optimiser"])
