@@ -1,4 +1,4 @@
-"""Training: ``python train.py judge``. Data from --data-dir, SUPPORT_DATA_DIR or the Hugging Face Hub; see --help.
+"""Training: ``python train.py judge|data|sft``. Data from --data-dir, SUPPORT_DATA_DIR or the Hub by name; see --help.
 
 Parses and dispatches; the work is in ``system.training``.
 """
@@ -6,6 +6,7 @@ Parses and dispatches; the work is in ``system.training``.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -34,7 +35,12 @@ def parser() -> argparse.ArgumentParser:
     )
     judge.add_argument("--network", choices=("grades", "preferences"), help="train only this one of the two")
     judge.add_argument("--judge", default="local", metavar="J", help="whose passport: local or openai:MODEL@URL")
-    for command in (judge,):
+    data = commands.add_parser("data", help="print what the assistant is trained on, and what was left out")
+    sft = commands.add_parser("sft", help="train the assistant's adapter on replies")
+    for command in (data, sft):
+        _add_data_options(command)
+    _add_training_options(sft)
+    for command in (judge, data, sft):
         command.add_argument(
             "--data-dir",
             type=Path,
@@ -45,6 +51,36 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def _add_data_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--base-model", default="smollm2-135m", metavar="M", help="default: %(default)s")
+    command.add_argument(
+        "--alpaca", type=int, default=700, metavar="N", help="its rows an epoch (default: %(default)s)"
+    )
+    command.add_argument("--hh-harmless", type=int, default=40, metavar="N", help="default: %(default)s")
+    command.add_argument("--bitext", type=int, default=60, metavar="N", help="default: %(default)s")
+    command.add_argument("--examples", type=int, default=0, metavar="N", help="custom rows an epoch; 0 is all")
+    command.add_argument("--without-grounded", action="store_true", help="leave out replies that rest on passages")
+    command.add_argument("--seed", type=int, default=0)
+
+
+def _add_training_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--out", type=Path, default=Path("adapters/support-lora"), metavar="DIR")
+    command.add_argument("--replace", action="store_true", help="let the new adapter take the place of --out")
+    command.add_argument("--rank", type=int, default=16)
+    command.add_argument("--dropout", type=float, default=0.0)
+    command.add_argument("--targets", choices=("query-value", "all-linear"), default="all-linear")
+    command.add_argument("--learning-rate", type=float, default=5e-4, help="at its height (default: %(default)s)")
+    command.add_argument("--epochs", type=int, default=3)
+    command.add_argument("--batch-size", type=int, default=8, help="rows of a forward pass (default: %(default)s)")
+    command.add_argument("--accumulation", type=int, default=2, help="passes of a step (default: %(default)s)")
+    command.add_argument("--warm-up", type=float, default=0.06, help="share of the steps (default: %(default)s)")
+    command.add_argument("--schedule", choices=("linear", "cosine", "constant"), default="cosine")
+    command.add_argument(
+        "--patience", type=int, default=2, help="epochs without progress before the end; 0: never stop"
+    )
+    command.add_argument("--report-to", choices=("none", "tensorboard", "wandb"), default="none")
+
+
 def _data_folder() -> Path | None:
     named, beside = os.environ.get("SUPPORT_DATA_DIR"), Path("../shared/data")
     return Path(named) if named else beside if beside.is_dir() else None
@@ -53,10 +89,11 @@ def _data_folder() -> Path | None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 2 bad usage or input."""
     options = parser().parse_args(arguments)
-    from system.training import commands
+    name = "commands" if options.command == "judge" else "tuning_commands"
+    module = importlib.import_module(f"system.training.{name}")
 
     try:
-        return int(getattr(commands, options.command)(options))
+        return int(getattr(module, options.command)(options))
     except SupportError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)

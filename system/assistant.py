@@ -39,7 +39,7 @@ from system.variants import Variant
 TOP_K = 5  # hits recorded; the prompt takes the first that fit
 # Whatever shapes an answer: the modules and libraries that it may pass through, whichever variant gives it.
 STAGES = (
-    "articles assistant claims completions decision decoding embeddings generation guard knowledge manners "
+    "articles assistant chat_format claims completions decision decoding embeddings generation guard knowledge manners "
     "openai_client prompts retrieval sentences server_model tone variants"
 )
 LIBRARIES = "jinja2 numpy peft rank-bm25 sentence-transformers tokenizers torch transformers"

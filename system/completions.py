@@ -26,7 +26,7 @@ from system.models import ModelSource
 from system.prompts import Template, render
 from system.records import Decoding, Hit, Prompt
 
-CODE = "completions decoding generation prompts"
+CODE = "chat_format completions decoding generation prompts"
 LIBRARIES = "jinja2 peft tokenizers torch transformers"
 Request = tuple[Template, str, Sequence[Hit]]  # what a prompt is made of: template, complaint, hits
 T = TypeVar("T")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from system.chat_format import ChatFormat, Format
 from system.errors import ModelError
 from system.models import ModelSource, folder_hash, resolve_model
 from system.records import Decoding
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     import torch
 
 ENCODER_DECODER_BATCH = 32
-# Some models mark a turn with plain words, which no tokenizer knows as control tokens.
-TEMPLATE_MARKERS = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")
-PLAIN_MARKERS = ("Instruct:", "Output:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +37,12 @@ class Completion:
     cached: bool = False  # made earlier, and read now; then ``seconds`` is 0
 
 
-class Generator(Protocol):
-    """A language model. ``chat`` puts a conversation into the model's own format, ``generate`` continues it."""
+class Generator(Format, Protocol):
+    """A language model with its format of conversations; ``generate`` continues a prompt."""
 
     source: ModelSource
     adapter: str | None
     adapter_hash: str | None
-
-    def chat(self, system: str, user: str) -> str:
-        """The exact prompt for one turn; what the customer wrote must have been neutralised before."""
-        ...
-
-    def neutralise(self, text: str) -> str:
-        """The text with the model's control tokens broken up, so that data cannot open or close a turn."""
-        ...
-
-    def count_tokens(self, text: str) -> int:
-        """Length of a text in the model's tokens."""
-        ...
 
     def generate(
         self, prompts: Sequence[str], decoding: Decoding, on_text: Callable[[int, str], None] | None = None
@@ -91,7 +77,7 @@ def compute_dtype() -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-class TransformersGenerator:
+class TransformersGenerator(ChatFormat):
     """A local model run by transformers. Greedy; deterministic for one batch composition and one processor."""
 
     def __init__(self, source: ModelSource, adapter: str | None = None, dtype: torch.dtype | None = None):
@@ -103,11 +89,8 @@ class TransformersGenerator:
         self.adapter = adapter
         self.adapter_hash: str | None = None
         try:
-            config = transformers.AutoConfig.from_pretrained(source.location)
-            self._tokenizer = transformers.AutoTokenizer.from_pretrained(source.location)
-            auto = (
-                transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
-            )
+            super().__init__(source.location)
+            auto = transformers.AutoModelForSeq2SeqLM if self.is_encoder_decoder else transformers.AutoModelForCausalLM
             loaded: Any = auto.from_pretrained(
                 source.location, dtype=dtype or compute_dtype(), output_loading_info=True
             )
@@ -125,48 +108,11 @@ class TransformersGenerator:
             model = self._with_adapter(model, adapter)
             self.adapter_hash = folder_hash(Path(adapter))
         self._model = model.eval()
-        self._encoder_decoder = config.is_encoder_decoder
-        self._type = config.model_type
         self._end = self._end_tokens()
-        if not self._encoder_decoder:
+        if not self.is_encoder_decoder:
             from system.decoding import BatchDecoder
 
             self._decoder = BatchDecoder(self._model, self._end)
-
-    def chat(self, system: str, user: str) -> str:
-        """See Generator. Templates without a system role get its text at the head of the user's turn."""
-        if self._tokenizer.chat_template:
-            turns = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-            if self._type == "mistral":
-                turns = [{"role": "user", "content": f"{system}\n\n{user}"}]
-            return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-        if self._encoder_decoder:
-            return f"{system}\n\n{user}"
-        return f"Instruct: {system}\n\n{user}\nOutput:"  # the form that Phi-2's model card gives
-
-    def neutralise(self, text: str) -> str:
-        """See Generator."""
-        markers = {token for token in self._tokenizer.get_added_vocab() if len(token) > 1 and not token.isspace()}
-        if not self._encoder_decoder:
-            markers.update(TEMPLATE_MARKERS if self._tokenizer.chat_template else PLAIN_MARKERS)
-        for marker in sorted(markers, key=len, reverse=True):
-            text = text.replace(marker, f"{marker[0]} {marker[1:]}")
-        # A tokenizer may fold other characters into a control token, as NFKC does with full-width brackets.
-        while spans := self._control_spans(text):
-            for start, stop in reversed(spans):
-                middle = (start + stop + 1) // 2
-                text = f"{text[:middle]} {text[middle:]}" if stop - start > 1 else f"{text[:start]} {text[stop:]}"
-        return text
-
-    def _control_spans(self, text: str) -> list[tuple[int, int]]:
-        """Where the tokenizer reads control tokens in a text; the unknown token stands for anything and is none."""
-        control = set(self._tokenizer.all_special_ids) - {self._tokenizer.unk_token_id}
-        read = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        return [span for token, span in zip(read.input_ids, read.offset_mapping, strict=True) if token in control]
-
-    def count_tokens(self, text: str) -> int:
-        """See Generator."""
-        return len(self._tokenizer(text, add_special_tokens=False).input_ids)
 
     def generate(
         self, prompts: Sequence[str], decoding: Decoding, on_text: Callable[[int, str], None] | None = None
@@ -175,10 +121,8 @@ class TransformersGenerator:
         import torch
 
         torch.manual_seed(decoding.seed)
-        # Chat templates write the start token themselves; a plain prompt gets it from the tokenizer.
-        special = not self._tokenizer.chat_template
-        ids = [self._tokenizer(prompt, add_special_tokens=special).input_ids for prompt in prompts]
-        run = self._encode_decode if self._encoder_decoder else self._decode
+        ids = [self.encode(prompt) for prompt in prompts]
+        run = self._encode_decode if self.is_encoder_decoder else self._decode
         yield from run(ids, decoding, on_text)
 
     def _decode(
@@ -206,7 +150,7 @@ class TransformersGenerator:
 
         began = time.perf_counter()
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-        pad = self._tokenizer.pad_token_id
+        pad = self.tokenizer.pad_token_id
         for first in range(0, len(order), ENCODER_DECODER_BATCH):
             part = order[first : first + ENCODER_DECODER_BATCH]
             width = max(len(ids[i]) for i in part)
@@ -229,13 +173,13 @@ class TransformersGenerator:
                 yield index, Completion(text, len(tokens), bool(stops), seconds)
 
     def _text(self, tokens: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def _end_tokens(self) -> frozenset[int]:
         """Tokens that end a turn, as the model's generation settings and its tokenizer name them."""
         named = self._model.generation_config.eos_token_id
         listed = named if isinstance(named, list) else [named]
-        return frozenset(token for token in (*listed, self._tokenizer.eos_token_id) if token is not None)
+        return frozenset(token for token in (*listed, self.tokenizer.eos_token_id) if token is not None)
 
     def _with_adapter(self, model: Any, adapter: str) -> Any:
         """The model with the adapter's weights merged in: a merged model decodes as fast as the base."""

@@ -2,7 +2,7 @@
 
 A template is a TOML file with two forms, without and with retrieved context. Complaint and context are data: the
 model's control tokens in them are broken up before they are put in, so that neither can open or close a turn.
-Knows templates and token counts; must not know retrieval scores, decisions or models beyond the Generator seam.
+Knows templates and token counts; must not know retrieval scores, decisions or models beyond the Format seam.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 import jinja2
 import jinja2.meta
 
+from system.chat_format import Format
 from system.errors import TemplateError
-from system.generation import Generator
 from system.records import Hit, Prompt
 from system.settings import read_toml, require_keys
 
@@ -70,7 +70,7 @@ def load_template(name: str, folder: Path = TEMPLATES) -> Template:
     return Template(name, **{key: raw[key].strip() for key in ("description", *_PARTS)})
 
 
-def render(template: Template, complaint: str, hits: Sequence[Hit], generator: Generator) -> Prompt:
+def render(template: Template, complaint: str, hits: Sequence[Hit], generator: Format) -> Prompt:
     """The prompt for one complaint; with hits, the form with context.
 
     Passages are taken best first, whole, while they fit CONTEXT_TOKENS of the generator's tokens; one that does not
@@ -92,7 +92,7 @@ def render(template: Template, complaint: str, hits: Sequence[Hit], generator: G
     )
 
 
-def _fit(hits: Sequence[Hit], generator: Generator) -> tuple[list[Hit], str]:
+def _fit(hits: Sequence[Hit], generator: Format) -> tuple[list[Hit], str]:
     """The hits whose passages fit the token budget, and their text."""
     kept: list[Hit] = []
     texts: list[str] = []

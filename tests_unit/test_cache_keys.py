@@ -816,7 +816,7 @@ for path, old, new in json.loads(sys.argv[2]):
     show(path)
     (Path(sys.argv[1]) / path).write_text(text)
 """
-DECODES = ("completions", "decoding", "generation", "prompts")  # the code that prompts and completions pass through
+DECODES = ("chat_format", "completions", "decoding", "generation", "prompts")  # prompts and completions pass through it
 Keys = dict[str, list[str]]
 
 

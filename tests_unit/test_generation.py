@@ -17,19 +17,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
-from tokenizers import models as tokenizer_models
-from tokenizers import trainers as tokenizer_trainers
 from transformers import (
     AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    LlamaConfig,
-    MistralConfig,
-    PhiConfig,
     PreTrainedTokenizerFast,
-    T5Config,
 )
 
+from fixtures.tiny_models import LIMIT, NAMES, PROMPTS, SPECIAL, make_model
 from system.errors import ModelError
 from system.generation import Completion, TransformersGenerator, compute_dtype, load_generator
 from system.models import ModelSource, folder_hash
@@ -37,51 +30,7 @@ from system.records import Decoding
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
 
-NAMES = ["llama", "mistral", "phi", "t5"]
-SENTENCES = [
-    "My bill is too high and nobody tells me why.",
-    "The internet is slow every evening since the storm.",
-    "I want my money back for the month without a signal!",
-]
-PROMPTS = [
-    "My bill is high.",
-    "slow",
-    "The internet is slow, the bill is high, nobody tells me why and I want my money back for every evening.",
-    "a signal!",
-]
-LIMIT = 24
 DECODING = Decoding(max_new_tokens=LIMIT, repetition_penalty=1.0)
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-# As in Mistral-7B-Instruct-v0.2: no system role, and the brackets are no tokens of their own.
-INST = (
-    "{{ bos_token }}{% for m in messages %}"
-    "{% if m['role'] != ('user', 'assistant')[loop.index0 % 2] %}"
-    "{{ raise_exception('roles must alternate') }}{% endif %}"
-    "{{ '[INST] ' + m['content'] + ' [/INST]' }}{% endfor %}"
-)
-SPECIAL = {
-    "llama": {
-        "eos_token": "<|im_end|>",
-        "bos_token": "<|im_start|>",
-        "unk_token": "<|endoftext|>",
-        "pad_token": "<|im_end|>",
-    },
-    "mistral": {"eos_token": "</s>", "bos_token": "<s>", "unk_token": "<unk>", "pad_token": "</s>"},
-    "phi": {"eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "<|pad|>"},
-    "t5": {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
-}
-TEMPLATES = {"llama": CHATML, "mistral": INST}
-SIZES = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 512,
-    "initializer_range": 0.5,
-}
 
 
 @dataclass
@@ -91,87 +40,6 @@ class Tiny:
     folder: Path
     references: list[tuple[str, int, bool]]
     generator: TransformersGenerator
-
-
-def make_tokenizer(name: str) -> PreTrainedTokenizerFast:
-    """Byte-level BPE for the decoders; for T5 a unigram model that folds look-alikes and appends the end token."""
-    special = sorted(set(SPECIAL[name].values()))
-    if name == "t5":
-        letters = sorted(set("".join(SENTENCES)) - {" "})
-        pieces = [("▁", -2.0), *((letter, -4.0) for letter in letters), ("▁my", -3.0), ("▁the", -3.0), ("ing", -5.0)]
-        vocabulary = [*((token, 0.0) for token in special), *pieces]  # as written: training one is not repeatable
-        tokenizer = Tokenizer(tokenizer_models.Unigram(vocabulary, unk_id=special.index("<unk>")))
-        tokenizer.normalizer = normalizers.NFKC()
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-        tokenizer.decoder = decoders.Metaspace()
-        end = ("</s>", special.index("</s>"))
-        tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[end])
-        tokenizer.add_special_tokens(special)
-    else:
-        tokenizer = Tokenizer(tokenizer_models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer = tokenizer_trainers.BpeTrainer(
-            vocab_size=320,
-            special_tokens=special,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        )
-        tokenizer.train_from_iterator(SENTENCES * 3, trainer)
-    if name == "mistral":
-        start = ("<s>", tokenizer.token_to_id("<s>"))
-        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[start])
-    if name == "phi":
-        tokenizer.add_tokens([AddedToken("  ", normalized=False)])  # Phi-2 has tokens for runs of spaces
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=TEMPLATES.get(name), **SPECIAL[name])
-
-
-def make_model(name: str, folder: Path) -> list[tuple[str, int, bool]]:
-    """Save a tiny model; return (text, tokens, stopped) of transformers' own greedy answers to PROMPTS."""
-    tokenizer = make_tokenizer(name)
-    shared = {
-        "vocab_size": len(tokenizer),
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    config = {
-        "llama": lambda: LlamaConfig(**SIZES, **shared, num_key_value_heads=2),
-        "mistral": lambda: MistralConfig(**SIZES, **shared, num_key_value_heads=2, sliding_window=None),
-        "phi": lambda: PhiConfig(**SIZES, **shared),
-        "t5": lambda: T5Config(
-            **{key: value for key, value in shared.items() if key != "bos_token_id"},
-            **{"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
-            decoder_start_token_id=tokenizer.pad_token_id,
-            initializer_factor=3.0,
-            tie_word_embeddings=True,
-        ),
-    }[name]()
-    auto = AutoModelForSeq2SeqLM if name == "t5" else AutoModelForCausalLM
-    with torch.random.fork_rng():
-        torch.manual_seed(8)
-        model = auto.from_config(config, dtype=torch.float32).eval()
-    outputs = []
-    for prompt in PROMPTS:
-        read = tokenizer(prompt, add_special_tokens=name not in TEMPLATES, return_tensors="pt")
-        ids = read.input_ids
-        with torch.inference_mode():
-            output = model.generate(
-                ids, attention_mask=torch.ones_like(ids), max_new_tokens=LIMIT, do_sample=False, eos_token_id=None
-            )
-        outputs.append([int(token) for token in output[0, 1 if name == "t5" else ids.shape[1] :]])
-    # A second end token, one that the model really produces: some answers stop at it, others go on to the limit.
-    counts = {token: sum(token in output for output in outputs) for token in outputs[0][3:]}
-    second = min(counts, key=lambda token: (counts[token], outputs[0].index(token)))
-    ends = {second, tokenizer.eos_token_id}
-    model.generation_config.eos_token_id = [tokenizer.eos_token_id, second]
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    references = []
-    for output in outputs:
-        tokens = output[: next((n for n, token in enumerate(output) if token in ends), LIMIT)]
-        references.append((tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), len(tokens) < LIMIT))
-    return references
 
 
 def load(folder: Path, adapter: Path | None = None) -> TransformersGenerator:

@@ -15,7 +15,6 @@ from system.evaluation.defects import DEFECTS, plant_all, read_bases, read_phras
 from system.evaluation.judge import AXES, EMPATHY, Pair
 from system.evaluation.passport import Floor, floor_faults
 from system.evaluation.scorers import Grade
-from system.training.commands import typed
 from system.training.judge_data import Calibrated, HumanLabels, Levels, Preference, swapped_requests
 from system.training.judge_passport import (
     MOVED,
@@ -28,6 +27,7 @@ from system.training.judge_passport import (
     human_labels,
     length,
 )
+from system.training.records import typed
 
 WORDS = "please wait the hub will be back soon we are sorry for the late bill and your line".split()
 PREFERENCES = (

@@ -178,13 +178,19 @@ def claim_count(response: Response, complaint: Complaint, official: str) -> Judg
     return float(len(found)), ", ".join(map(repr, found.values()))
 
 
+def ungrounded(text: str, sources: Iterable[str]) -> list[str]:
+    """The concrete claims of a text, in its own words, that none of the sources holds."""
+    given = [_tokens(source) for source in sources]
+    claims = concrete_claims(text).items()
+    return [words for goal, words in claims if not any(_holds(tokens, goal) for tokens in given)]
+
+
 def groundedness(response: Response, complaint: Complaint, official: str) -> Judged:
     """Share of the answer's concrete claims that its sources hold; 1 where it makes none."""
     claims = concrete_claims(response.text)
     if not claims:
         return 1.0, "no claim"
-    given = [_tokens(source) for source in _sources(response, complaint, official)]
-    bare = [words for goal, words in claims.items() if not any(_holds(tokens, goal) for tokens in given)]
+    bare = ungrounded(response.text, _sources(response, complaint, official))
     value = 1 - len(bare) / len(claims)
     return value, f"cause generation: unsupported {', '.join(map(repr, bare))}" if bare else ""
 

@@ -85,7 +85,7 @@ class Surprise:
     """Negative log-likelihoods under the model of a generator."""
 
     def __init__(self, generator: TransformersGenerator):
-        self._model, self._tokenizer = generator._model, generator._tokenizer
+        self._model, self._tokenizer = generator._model, generator.tokenizer
         config = self._model.config
         self._is_encoder_decoder = bool(config.is_encoder_decoder)
         if self._is_encoder_decoder:

@@ -1,23 +1,20 @@
-"""What each training command does, one function a command, given its parsed options; returns the exit status."""
+"""What ``train.py judge`` does, given its parsed options; returns the exit status."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import shutil
-import subprocess
-import sys
-from collections.abc import Sequence
-from typing import Any
 
 from system.errors import SettingsError
 from system.evaluation.judge import AXES, LOCAL, ROOT, Judge, load_judge, passport_folder
-from system.models import file_sha256, resolve_embedder, without_login, write_atomically
-from system.training.sources import source_hashes
+from system.models import resolve_embedder, without_login, write_atomically
+from system.training.records import made
 
 TRAINING_PAIRS = ROOT / "data" / "judge_training.jsonl"
 PHRASES = ROOT / "data" / "judge_phrases.toml"
 CALIBRATION_PAIRS = ROOT / "data" / "judge_calibration.jsonl"
+OWN_DATA = (TRAINING_PAIRS, PHRASES, CALIBRATION_PAIRS)
 
 
 def judge(options: argparse.Namespace) -> int:
@@ -71,7 +68,7 @@ def _train_network(options: argparse.Namespace, network: str) -> None:
         settings,
         history,
         rows=rows,
-        made=_made(options),
+        made=made(OWN_DATA, options.data_dir),
         started_from=earlier,
         averaged=options.average,
     )
@@ -100,7 +97,12 @@ def _scale(options: argparse.Namespace) -> None:
         )
         for position, axis in enumerate(AXES)
     }
-    known = {"scale": scale, "embedder": embedder.sha256, "pairs": len(rows), "made": _made(options)}
+    known = {
+        "scale": scale,
+        "embedder": embedder.sha256,
+        "pairs": len(rows),
+        "made": made(OWN_DATA, options.data_dir),
+    }
     write_atomically(path, json.dumps(known, indent=1) + "\n")
     print(json.dumps(scale, indent=1))
 
@@ -116,27 +118,11 @@ def _passport(options: argparse.Namespace) -> None:
     folder = options.out if is_local else passport_folder(options.judge)
     labels = load_human_labels(options.data_dir, "judge-heldout")
     exams = examine(judge, labels, load_calibration_pairs(CALIBRATION_PAIRS))
-    passport = {"judge": judge.signature, "made": _made(options), **exams}
+    passport = {
+        "judge": judge.signature,
+        "made": made(OWN_DATA, options.data_dir),
+        **exams,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "passport.json", json.dumps(passport, indent=1) + "\n")
     print(json.dumps(exams, indent=1))
-
-
-def _made(options: argparse.Namespace) -> dict[str, Any]:
-    """The command, the commit and the hashes of the data, to make it again."""
-    git = shutil.which("git")
-    commit = ""
-    if git:
-        done = subprocess.run([git, "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-        commit = done.stdout.strip()
-    own = {path.name: file_sha256(path)[:16] for path in (TRAINING_PAIRS, PHRASES, CALIBRATION_PAIRS)}
-    return {"command": typed(sys.argv[1:]), "commit": commit, "data": {**own, **source_hashes(options.data_dir)}}
-
-
-def typed(arguments: Sequence[str]) -> str:
-    """What was typed, as it may be told: without a judge's password and without the folders of a machine.
-
-    The hashes say which data it was.
-    """
-    told = [without_login(argument) for argument in arguments if not argument.startswith("/")]
-    return f"python train.py {' '.join(told)}".strip()

@@ -21,8 +21,10 @@ Row = dict[str, Any]
 FILES = {
     "alpaca": "alpaca.jsonl",
     "bitext": "bitext_support.jsonl",
+    "cnn_dailymail": "cnn_dailymail.jsonl",
     "epitome": "epitome.jsonl",
     "hh_harmless": "hh_harmless.jsonl",
+    "hh_helpful": "hh_helpful.jsonl",
     "pandalm": "pandalm.jsonl",
 }
 _EPITOME = "https://raw.githubusercontent.com/behavioral-data/Empathy-Mental-Health/master/dataset"
@@ -31,7 +33,9 @@ _PANDALM = "https://raw.githubusercontent.com/WeOpenML/PandaLM/main/data/testset
 PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     "alpaca": ("tatsu-lab/alpaca", {"split": "train"}),
     "bitext": ("bitext/Bitext-customer-support-llm-chatbot-training-dataset", {"split": "train"}),
+    "cnn_dailymail": ("abisee/cnn_dailymail", {"name": "3.0.0", "split": "validation[:200]"}),
     "hh_harmless": ("Anthropic/hh-rlhf", {"data_dir": "harmless-base", "split": "test"}),
+    "hh_helpful": ("Anthropic/hh-rlhf", {"data_dir": "helpful-base", "split": "test"}),
     "pandalm": ("json", {"data_files": _PANDALM, "split": "train"}),
 }
 _MECHANISMS = ("emotional-reactions", "interpretations", "explorations")

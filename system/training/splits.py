@@ -14,9 +14,11 @@ Purpose = Literal["judge", "judge-heldout", "generator"]
 # Shares in percent. PandaLM and EPITOME are labels of replies, which only a judge can use.
 SHARES: dict[str, dict[Purpose, int]] = {
     "hh_harmless": {"judge": 74, "judge-heldout": 14, "generator": 12},
+    "hh_helpful": {"judge": 0, "judge-heldout": 0, "generator": 100},
     "bitext": {"judge": 25, "judge-heldout": 5, "generator": 70},
     "pandalm": {"judge": 75, "judge-heldout": 25, "generator": 0},
     "epitome": {"judge": 85, "judge-heldout": 15, "generator": 0},
+    "cnn_dailymail": {"judge": 0, "judge-heldout": 0, "generator": 100},
     "alpaca": {"judge": 0, "judge-heldout": 0, "generator": 100},
 }
 
