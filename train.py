@@ -1,4 +1,6 @@
-"""Training: ``python train.py judge|data|sft``. Data from --data-dir, SUPPORT_DATA_DIR or the Hub by name; see --help.
+"""Training: ``python train.py judge|data|sft|dpo|search``, see --help.
+
+Data comes from --data-dir, SUPPORT_DATA_DIR or the Hub by name.
 
 Parses and dispatches; the work is in ``system.training``.
 """
@@ -37,10 +39,21 @@ def parser() -> argparse.ArgumentParser:
     judge.add_argument("--judge", default="local", metavar="J", help="whose passport: local or openai:MODEL@URL")
     data = commands.add_parser("data", help="print what the assistant is trained on, and what was left out")
     sft = commands.add_parser("sft", help="train the assistant's adapter on replies")
-    for command in (data, sft):
+    dpo = commands.add_parser("dpo", help="go on from a trained adapter: prefer good replies to bad ones")
+    dpo.add_argument("--start", type=Path, default=Path("adapters/support-lora"), metavar="DIR")
+    dpo.add_argument("--beta", type=float, default=0.1, help="how dear it is to leave --start (default: %(default)s)")
+    search = commands.add_parser("search", help="look for the settings of sft: a grid, then Bayesian proposals")
+    search.add_argument("stage", choices=("grid", "bayes", "choose"))
+    search.add_argument("--trials", type=int, default=12, help="of the Bayesian study, all told (default: %(default)s)")
+    search.add_argument("--out", type=Path, default=Path("reports/tuning"), metavar="DIR")
+    for command in (data, sft, dpo):
         _add_data_options(command)
+    _add_output_options(sft)
+    _add_output_options(dpo)
     _add_training_options(sft)
-    for command in (judge, data, sft):
+    for name, default, kind in (("learning-rate", 5e-5, float), ("epochs", 1, int)):
+        dpo.add_argument(f"--{name}", type=kind, default=default, help="default: %(default)s")
+    for command in (judge, data, sft, dpo, search):
         command.add_argument(
             "--data-dir",
             type=Path,
@@ -63,9 +76,13 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0)
 
 
-def _add_training_options(command: argparse.ArgumentParser) -> None:
+def _add_output_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, default=Path("adapters/support-lora"), metavar="DIR")
     command.add_argument("--replace", action="store_true", help="let the new adapter take the place of --out")
+    command.add_argument("--report-to", choices=("none", "tensorboard", "wandb"), default="none")
+
+
+def _add_training_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--rank", type=int, default=16)
     command.add_argument("--dropout", type=float, default=0.0)
     command.add_argument("--targets", choices=("query-value", "all-linear"), default="all-linear")
@@ -78,7 +95,6 @@ def _add_training_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--patience", type=int, default=2, help="epochs without progress before the end; 0: never stop"
     )
-    command.add_argument("--report-to", choices=("none", "tensorboard", "wandb"), default="none")
 
 
 def _data_folder() -> Path | None:

@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_generation import NAMES, make_adapter, make_model
+from test_generation import make_adapter
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
 
 from fixtures.fakes import make_response
+from fixtures.tiny_models import NAMES, make_model
 from system.cache import MemoryCache
 from system.errors import ModelError
-from system.evaluation.perplexity import BATCH_TOKENS, corpus_perplexity, perplexity_scorer
+from system.evaluation.perplexity import BATCH_TOKENS, corpus_perplexity, likelihood_scorer, perplexity_scorer
 from system.evaluation.scorers import score_many
+from system.generation import compute_dtype
 from system.models import folder_hash
-from system.records import Complaint
+from system.records import Complaint, Identity, Prompt, Score
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
 
@@ -137,3 +139,60 @@ def test_server() -> None:
     """A server tells no probabilities of a given text."""
     with pytest.raises(ModelError, match="cannot measure perplexity"):
         perplexity_scorer("openai:x@http://localhost:1/v1")
+
+
+PROMPT = "The internet is slow, the bill is high."
+
+
+def likelihood(base: Path, references: list[str], adapter: Path | None = None, sha256: str = "") -> list[Score]:
+    """What the scorer says of references after PROMPT."""
+    complaints = [Complaint(id=str(n), text="?", reference=text) for n, text in enumerate(references)]
+    identity = Identity(
+        model=str(base),
+        model_hash="",
+        knowledge_base="",
+        adapter=str(adapter) if adapter else None,
+        adapter_hash=(sha256 or folder_hash(adapter)) if adapter else None,
+    )
+    prompt = Prompt(template="t", system="", user="", text=PROMPT, tokens=9)
+    responses = [make_response(c, "said", prompt=prompt, identity=identity) for c in complaints]
+    scores = score_many(likelihood_scorer(str(base)), responses, complaints, "", MemoryCache())
+    return scores["reference_log_likelihood"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reference_after_its_prompt(folders: dict[str, Path], name: str) -> None:
+    """Minus the loss of transformers, of the reference alone, whatever shares the batch."""
+    folder = folders[name]
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    before = tokenizer(PROMPT, add_special_tokens=tokenizer.chat_template is None).input_ids
+    for text, score in zip(TEXTS[:3], likelihood(folder, TEXTS[:3]), strict=True):
+        tokens = tokenizer(text, add_special_tokens=False).input_ids
+        with torch.inference_mode():
+            if name == "t5":
+                model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=compute_dtype()).eval()
+                loss = model(input_ids=torch.tensor([before]), labels=torch.tensor([tokens])).loss
+            else:
+                model = AutoModelForCausalLM.from_pretrained(folder, dtype=compute_dtype()).eval()
+                labels = torch.tensor([[-100] * len(before) + tokens])
+                loss = model(input_ids=torch.tensor([before + tokens]), labels=labels).loss
+        assert score.value == pytest.approx(-float(loss), rel=0.02)
+
+
+def test_reference_under_an_adapter(folders: dict[str, Path], tmp_path: Path) -> None:
+    """The adapter that answered is what measures; one that has changed since is an error."""
+    base = folders["llama"]
+    adapter = make_adapter(tmp_path / "adapter", base, torch.randn_like)
+    assert likelihood(base, TEXTS[:1], adapter)[0].value != pytest.approx(
+        likelihood(base, TEXTS[:1])[0].value, rel=1e-3
+    )
+    (score,) = likelihood(base, TEXTS[:1], adapter, "0" * 64)
+    assert score.value is None and str(score.error).startswith("OtherAdapter")
+
+
+def test_no_reference_or_no_prompt_is_not_scored(folders: dict[str, Path]) -> None:
+    """A scripted reply was written by nobody's model."""
+    assert likelihood(folders["llama"], [""]) == []
+    complaint = Complaint(id="a", text="?", reference="slow")
+    scorer = likelihood_scorer(str(folders["llama"]))
+    assert scorer.inputs(make_response(complaint, "said"), complaint, "") is None

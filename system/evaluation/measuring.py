@@ -24,7 +24,7 @@ from system.records import Complaint, Response, Score
 
 def known_metrics() -> tuple[str, ...]:
     """The names of all metrics."""
-    return (*METRICS, *AXES, *overlap.METRICS, *semantic.METRICS, *perplexity.METRICS)
+    return (*METRICS, *AXES, *overlap.METRICS, *semantic.METRICS, *perplexity.METRICS, *perplexity.REFERENCE_METRICS)
 
 
 @dataclass
@@ -60,6 +60,7 @@ class Rulers:
             overlap.METRICS: overlap.overlap,
             semantic.METRICS: semantic.bertscore,
             perplexity.METRICS: lambda: perplexity.perplexity_scorer(self.base_model),
+            perplexity.REFERENCE_METRICS: lambda: perplexity.likelihood_scorer(self.base_model),
         }
         for names, make in makers.items():
             if metric in names:

@@ -1,12 +1,17 @@
 """How surprised a named language model is by an answer: perplexity per token.
 
     perplexity_scorer("smollm2-135m")                 -> Scorer of perplexity, nll and tokens
+    likelihood_scorer("smollm2-135m")                 -> Scorer of reference_log_likelihood
     corpus_perplexity([(nll, tokens), ...])           -> perplexity of all answers together
 
 perplexity = exp(nll / tokens), nll = -sum of ln p(token | model's start token, tokens before it) in nats, over the
 tokens of the answer alone: neither the prompt nor the end of the turn is scored (Jelinek et al. 1977). From 1, where
 the model foresaw every token, upwards; noise is about the size of the vocabulary. Values compare only under one model.
 Low is not good: a loop of one sentence is foreseen well, and a model likes its own greedy answers best.
+
+reference_log_likelihood = -nll / tokens of the complaint's reference, after the very prompt that the variant answered,
+under the variant's own model and adapter: how near the variant is to the answer that it should have given. At most 0;
+exp of its negative is the perplexity of the reference. Higher is better. Prompts that hold the answer make it likelier.
 
 The context is the tokenizer's start token, or its end token where it has none, as between two documents. An
 encoder-decoder model (T5) reads an empty text, its end token, and the decoder's start token is the context.
@@ -33,6 +38,7 @@ from system.models import DEFAULT_MODEL, ModelSource, file_sha256, folder_hash, 
 from system.records import Complaint, Response
 
 METRICS = ("perplexity", "nll", "tokens")
+REFERENCE_METRICS = ("reference_log_likelihood",)
 BATCH_TOKENS = 1024  # in one pass: the logits of a vocabulary of 50,000 then take 200 MB in float32
 LONG = 200  # texts from which on a progress bar is shown
 
@@ -55,6 +61,15 @@ def perplexity_scorer(base_model: str = DEFAULT_MODEL, adapter: str | None = Non
     return Scorer(METRICS, signature, _inputs, lambda texts: _compute(source, adapter, number, texts))
 
 
+def likelihood_scorer(base_model: str = DEFAULT_MODEL) -> Scorer:
+    """The ruler of a complaint's reference under the variant that answered it. Raises ModelError for a server."""
+    ruler = perplexity_scorer(base_model)
+    source, number = resolve_model(base_model), str(compute_dtype()).removeprefix("torch.")
+    return Scorer(
+        REFERENCE_METRICS, f"reference {ruler.signature}", _reference, lambda cases: _likelihoods(source, number, cases)
+    )
+
+
 def corpus_perplexity(cases: Iterable[tuple[float, float]]) -> float:
     """exp(total nll / total tokens) of (nll, tokens) by case: every token weighs the same, not every answer."""
     nll, tokens = (sum(column) for column in zip(*cases, strict=True))
@@ -63,6 +78,31 @@ def corpus_perplexity(cases: Iterable[tuple[float, float]]) -> float:
 
 def _inputs(response: Response, complaint: Complaint, official: str) -> Inputs:
     return (response.text,)
+
+
+def _reference(response: Response, complaint: Complaint, official: str) -> Inputs | None:
+    if response.prompt is None or not complaint.reference:
+        return None
+    identity = response.identity
+    return (identity.adapter or "", identity.adapter_hash or "", response.prompt.text, complaint.reference)
+
+
+def _likelihoods(source: ModelSource, dtype: str, cases: Sequence[Inputs]) -> list[Grade]:
+    """The grades of references, adapter by adapter; an adapter that has changed since is an error."""
+    grades: dict[Inputs, Grade] = {}
+    for adapter, sha256 in dict.fromkeys((case[0], case[1]) for case in cases):
+        mine = [case for case in cases if case[:2] == (adapter, sha256)]
+        if adapter and (not Path(adapter).is_dir() or folder_hash(Path(adapter)) != sha256):
+            changed = Grade(error=f"OtherAdapter: {adapter} is not the one that answered; answer anew")
+            grades |= dict.fromkeys(mine, changed)
+            continue
+        model = _load(source, adapter or None, dtype)
+        for case, found in zip(mine, model.measure([c[3] for c in mine], [c[2] for c in mine]), strict=True):
+            if isinstance(found, str):
+                grades[case] = Grade(error=found)
+            else:
+                grades[case] = Grade(values={"reference_log_likelihood": -found[0] / found[1]})
+    return [grades[case] for case in cases]
 
 
 def _compute(source: ModelSource, adapter: str | None, dtype: str, texts: Sequence[Inputs]) -> Iterator[Grade]:
@@ -85,7 +125,7 @@ class Surprise:
     """Negative log-likelihoods under the model of a generator."""
 
     def __init__(self, generator: TransformersGenerator):
-        self._model, self._tokenizer = generator._model, generator.tokenizer
+        self._model, self._tokenizer, self._encode = generator._model, generator.tokenizer, generator.encode
         config = self._model.config
         self._is_encoder_decoder = bool(config.is_encoder_decoder)
         if self._is_encoder_decoder:
@@ -99,40 +139,59 @@ class Surprise:
             raise ModelError(f"base model {generator.source.name!r} has no token that starts a text; use another")
         self._longest = getattr(config, "max_position_embeddings", None) or math.inf
 
-    def measure(self, texts: Sequence[str]) -> list[tuple[float, int] | str]:
-        """(nll in nats, number of tokens) of each text, or what is wrong with it."""
+    def measure(self, texts: Sequence[str], prompts: Sequence[str] = ()) -> list[tuple[float, int] | str]:
+        """(nll in nats, number of tokens) of each text after its prompt, or what is wrong with it.
+
+        Without prompts the start token is all that stands before a text.
+        """
         from tqdm import tqdm
 
         ids = [self._tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+        before = [self._encode(prompt) for prompt in prompts] or [self._empty() for _ in texts]
+        lengths = [
+            len(tokens) + (0 if self._is_encoder_decoder else len(b)) for tokens, b in zip(ids, before, strict=True)
+        ]
         found: list[tuple[float, int] | str] = []
-        for tokens in ids:
-            over = len(tokens) + 1 > self._longest
-            found.append(f"TooLong: {len(tokens)} tokens, the model reads {self._longest}" if over else "")
+        for tokens, length in zip(ids, lengths, strict=True):
+            over = length > self._longest
+            found.append(f"TooLong: {length} tokens, the model reads {self._longest}" if over else "")
             found[-1] = found[-1] or ("" if tokens else "EmptyText: there is no token to be surprised by")
-        order = sorted((n for n in range(len(ids)) if not found[n]), key=lambda n: len(ids[n]))
+        order = sorted((n for n in range(len(ids)) if not found[n]), key=lambda n: lengths[n])
         with tqdm(total=len(order), desc="perplexity", file=sys.stderr, disable=len(order) <= LONG) as bar:
             while order:
-                size = max(1, BATCH_TOKENS // (len(ids[order[-1]]) + 1))
+                size = max(1, BATCH_TOKENS // lengths[order[-1]])
                 part, order = order[-size:], order[:-size]  # neighbours in length, so that little is padding
-                for n, nll in zip(part, self._batch([ids[n] for n in part]), strict=True):
+                for n, nll in zip(part, self._batch([ids[n] for n in part], [before[n] for n in part]), strict=True):
                     found[n] = (nll, len(ids[n]))
                 bar.update(len(part))
         return found
 
-    def _batch(self, ids: Sequence[Sequence[int]]) -> list[float]:
+    def _empty(self) -> list[int]:
+        """What stands before a text that has no prompt."""
+        if self._is_encoder_decoder:
+            return list(self._tokenizer("").input_ids) or [self._start]
+        return [self._start]
+
+    def _batch(self, ids: Sequence[Sequence[int]], before: Sequence[Sequence[int]]) -> list[float]:
         import torch
 
-        width = max(map(len, ids))
         # Padding stands to the right, where no earlier token sees it; -100 is what the loss leaves out.
-        targets = torch.tensor([[*tokens, *[-100] * (width - len(tokens))] for tokens in ids])
-        context = torch.cat([torch.full((len(ids), 1), self._start), targets[:, :-1].clamp(min=0)], dim=1)
+        def padded(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
+            width = max(map(len, rows))
+            return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows])
+
         with torch.inference_mode():
             logits: Any
             if self._is_encoder_decoder:
-                empty = torch.tensor([self._tokenizer("").input_ids or [self._start]] * len(ids))
-                logits = self._model(input_ids=empty, decoder_input_ids=context).logits
+                targets = padded(ids, -100)
+                context = torch.cat([torch.full((len(ids), 1), self._start), targets[:, :-1].clamp(min=0)], dim=1)
+                mask = padded([[1] * len(row) for row in before], 0)
+                read = padded(before, 0)
+                logits = self._model(input_ids=read, attention_mask=mask, decoder_input_ids=context).logits
             else:
-                logits = self._model(input_ids=context, use_cache=False).logits
+                rows = [[*prompt, *text] for prompt, text in zip(before, ids, strict=True)]
+                targets = padded([[-100] * (len(p) - 1) + list(t) for p, t in zip(before, ids, strict=True)], -100)
+                logits = self._model(input_ids=padded(rows, 0)[:, :-1], use_cache=False).logits
             losses = torch.nn.functional.cross_entropy(
                 logits.float().transpose(1, 2), targets, ignore_index=-100, reduction="none"
             )

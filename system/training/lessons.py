@@ -25,7 +25,7 @@ from system.evaluation.coverage import ungrounded
 from system.prompts import load_template, render
 from system.records import Hit
 from system.training.custom import Example, PracticePassage, load_examples, load_passages
-from system.training.public import Turn, load_turns
+from system.training.public import Preferred, Turn, load_preferred, load_turns
 from system.training.redraw import redrawn
 
 PLAIN_SYSTEM = "You are a helpful assistant."
@@ -70,6 +70,8 @@ class Curriculum:
     public: Mapping[str, Sequence[Turn]]
     held_out_public: Mapping[str, Sequence[Turn]]
     dropped: Mapping[str, Counter[str]]
+    preferred: Sequence[Preferred] = ()
+    held_out_preferred: Sequence[Preferred] = ()
 
     @classmethod
     def load(cls, format: Format, embed: Embed, folder: Path | None, recipe: Recipe) -> Curriculum:
@@ -83,8 +85,19 @@ class Curriculum:
             dropped[name] = Counter()
             turns = load_turns(name, folder, dropped[name])
             public[name], held_out_public[name] = _parted(turns, lambda turn: turn.group)
-        near = _neighbours(examples, passages, embed)
-        return cls(format, recipe, passages, near, train, held_out, public, held_out_public, dropped)
+        pairs = load_preferred("hh_harmless", folder, Counter()) if "hh_harmless" in recipe.public else []
+        return cls(
+            format,
+            recipe,
+            passages,
+            _neighbours(examples, passages, embed),
+            train,
+            held_out,
+            public,
+            held_out_public,
+            dropped,
+            *_parted(pairs, lambda pair: pair.group),
+        )
 
     def epoch(self, number: int) -> list[Lesson]:
         """The lessons of one epoch, 1 or higher. Public rows come in turn, so that later epochs bring others."""
@@ -110,9 +123,19 @@ class Curriculum:
         return lessons
 
     def pairs(self, number: int) -> list[Lesson]:
-        """The pairs of a good and a bad reply, with facts redrawn for this epoch."""
+        """The pairs of a good and a bad reply, with facts redrawn for this epoch, and HH's."""
         draw = random.Random(self.recipe.seed * 1000 + number)
-        return self._all([example for example in self.train if example.kind == "pair"], draw)
+        own = self._all([example for example in self.train if example.kind == "pair"], draw)
+        return [*own, *(self._preferred(pair) for pair in self.preferred)]
+
+    def held_out_pairs(self) -> list[Lesson]:
+        """The pairs that are never trained on: those of held-out topics, and of the public sets."""
+        draw = random.Random(self.recipe.seed)
+        own = self._all([example for example in self.held_out if example.kind == "pair"], draw)
+        return [*own, *(self._preferred(pair) for pair in self.held_out_preferred)]
+
+    def _preferred(self, pair: Preferred) -> Lesson:
+        return Lesson(self.plain(pair.message), pair.reply, pair.source, pair.bad)
 
     def _all(self, examples: Sequence[Example], draw: random.Random) -> list[Lesson]:
         return [lesson for example in examples if (lesson := self._custom(example, draw))]

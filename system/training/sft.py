@@ -3,7 +3,8 @@
     record = train_sft(model, format, curriculum, settings, folder)    resumes after a kill; returns what happened
 
 The loop is the Trainer of transformers (schedule, accumulation, checkpoints, early stopping, trackers, accelerate).
-TRL's SFTTrainer is not used: it makes logits at every position, which takes half of the throughput here.
+TRL's SFTTrainer falls short here: without Triton its fused head makes logits at every position (TRL 1.16), it wants one
+fixed data set where an epoch redraws its facts, and it trains no encoder-decoders.
 """
 
 from __future__ import annotations
@@ -182,8 +183,11 @@ def train_sft(
     folder: Path,
     report_to: str = "none",
     callbacks: Sequence[TrainerCallback] = (),
+    references: Sequence[Lesson] = (),
 ) -> dict[str, Any]:
     """Train the adapter of ``model`` in place; checkpoints go to ``folder``, from the last of which it resumes.
+
+    The loss on ``references`` is measured after each epoch beside that of the curriculum's own validation.
 
     Returns the record of the run: losses by step, validation losses by epoch, tokens, seconds. Raises SettingsError if
     the folder holds the checkpoints of another run.
@@ -193,7 +197,7 @@ def train_sft(
     sampler = ByLength(data, settings.batch * settings.accumulation, settings.seed)
     turner = _NextEpoch(data, sampler)
     held_out: dict[str, list[Row]] = {}
-    for lesson in curriculum.validation():
+    for lesson in (*curriculum.validation(), *references):
         name = lesson.source.partition(" ")[0]
         if row := encode(lesson, format):
             held_out.setdefault(name, []).append(row)

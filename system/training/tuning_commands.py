@@ -1,4 +1,4 @@
-"""What ``train.py data|sft`` do, one function a command, given its parsed options; returns the exit status."""
+"""What ``train.py data|sft|dpo|search`` do, one function a command, given its parsed options; returns the status."""
 
 from __future__ import annotations
 
@@ -59,6 +59,49 @@ def sft(options: argparse.Namespace) -> int:
     save_adapter(model, options.out, record)
     shutil.rmtree(CHECKPOINTS / options.out.name)
     print(json.dumps({"validation": record["validation"], "tokens_per_second": record["tokens_per_second"]}))
+    return 0
+
+
+def search(options: argparse.Namespace) -> int:
+    """Run the grid or go on with the Bayesian study, then say which checkpoint the rule names."""
+    from system.training.search import CHOICE, choose, read_trials, run_bayes, run_grid
+
+    records = options.out / "trials.jsonl"
+    if options.stage == "grid":
+        run_grid(records, options.data_dir)
+    if options.stage == "bayes":
+        run_bayes(records, options.data_dir, options.trials, Path("runs") / "tuning" / "study.db")
+    trials = read_trials(records)
+    best = choose(trials)
+    print(CHOICE)
+    if best is None:
+        print("no checkpoint may be chosen yet")
+        return 0
+    chosen = {"trial": best.trial, "epoch": best.epoch, **trials[best.trial]["settings"]}
+    write_atomically(options.out / "chosen.json", json.dumps({"rule": CHOICE, **chosen}, indent=1) + "\n")
+    print(json.dumps(chosen))
+    return 0
+
+
+def dpo(options: argparse.Namespace) -> int:
+    """Go on from a trained adapter with preferences, and save the result with its record."""
+    from system.training.dpo import DpoSettings, adapter_to_train, train_dpo
+
+    _may_write(options.out, options.replace)
+    curriculum = _curriculum(options)
+    format = _format(options.base_model)
+    settings = DpoSettings(
+        beta=options.beta, learning_rate=options.learning_rate, epochs=options.epochs, seed=options.seed
+    )
+    pairs, held_out = curriculum.pairs(1), curriculum.held_out_pairs()
+    print(f"{len(pairs)} pairs to learn from, {len(held_out)} held out", flush=True)
+    model = adapter_to_train(options.base_model, options.start)
+    checkpoints = CHECKPOINTS / options.out.name
+    record = train_dpo(model, format, pairs, held_out, settings, checkpoints, options.report_to)
+    earlier = json.loads((options.start / "training.json").read_text())
+    save_adapter(model, options.out, {**record, **_origin(options), "started_from": earlier})
+    shutil.rmtree(checkpoints)
+    print(json.dumps(record["history"][-1]))
     return 0
 
 

@@ -1,0 +1,75 @@
+"""The choice of settings is the rule's, and a trial that is recorded is not run again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from system.training import search
+from system.training.search import NEAR, RANKS, RATES, choose, grid, key_of_plan, read_trials, run_grid
+
+
+def trial(
+    losses: list[float], references: list[float], helpful: list[float], repeats: float = 0.0, trained: int = 100
+) -> dict[str, Any]:
+    validation = [{"custom": own, "references": dev} for own, dev in zip(losses, references, strict=True)]
+    dev = {
+        str(epoch): {"helpfulness": {"mean": value}, "repetitive": {"mean": repeats}}
+        for epoch, value in enumerate(helpful, 1)
+    }
+    return {"validation": validation, "dev": dev, "trained": trained}
+
+
+def test_the_grid_is_every_rate_with_every_rank() -> None:
+    plans = grid()
+    assert len({key_of_plan(plan) for plan in plans}) == len(RATES) * len(RANKS)
+    assert {plan.settings.epochs for plan in plans} == {5} and plans[0].measured == (2, 3, 5)
+
+
+def test_the_most_helpful_of_those_near_the_lowest_loss_is_chosen() -> None:
+    trials = [
+        trial([3, 2], [1.5, 1.00], [2.0, 3.0]),
+        trial([3, 2], [1.5, 1.00 * NEAR], [2.0, 3.5]),
+        trial([3, 2], [1.5, 1.01 * NEAR], [2.0, 4.9]),  # helpful, but further from the references
+    ]
+    best = choose(trials)
+    assert best is not None and (best.trial, best.epoch) == (1, 2)
+
+
+def test_a_checkpoint_after_a_rise_of_the_loss_does_not_count() -> None:
+    best = choose([trial([3, 2, 2.1], [1.0, 1.0, 0.5], [2.0, 3.0, 5.0])])
+    assert best is not None and best.epoch == 2
+
+
+def test_an_answer_that_repeats_itself_does_not_count() -> None:
+    trials = [trial([3.0], [1.0], [5.0], repeats=0.06), trial([3.0], [1.2], [2.0], repeats=0.05)]
+    best = choose(trials)
+    assert best is not None and best.trial == 1
+    assert choose(trials[:1]) is None
+
+
+def test_of_equals_the_smaller_is_chosen() -> None:
+    best = choose([trial([3.0], [1.0], [3.0], trained=200), trial([3.0], [1.0], [3.0], trained=100)])
+    assert best is not None and best.trial == 1
+
+
+def test_a_recorded_trial_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+
+    def run(plan: Any, data_dir: Path | None) -> dict[str, Any]:
+        ran.append(plan)
+        if len(ran) == 3:
+            raise KeyboardInterrupt
+        return trial([1.0], [1.0], [1.0])
+
+    monkeypatch.setattr(search, "run_alone", run)
+    records = tmp_path / "trials.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        run_grid(records, None)
+    assert len(read_trials(records)) == 2
+    run_grid(records, None)
+    assert len(ran) == len(grid()) + 1
+    assert [json.loads(t["key"]) for t in read_trials(records)] == [json.loads(key_of_plan(p)) for p in grid()]
