@@ -10,6 +10,7 @@ import pytest
 
 from system.training import search
 from system.training.search import NEAR, RANKS, RATES, choose, grid, key_of_plan, read_trials, run_grid
+from system.training.tuning_plots import draw
 
 
 def trial(
@@ -73,3 +74,24 @@ def test_a_recorded_trial_is_not_run_again(tmp_path: Path, monkeypatch: pytest.M
     run_grid(records, None)
     assert len(ran) == len(grid()) + 1
     assert [json.loads(t["key"]) for t in read_trials(records)] == [json.loads(key_of_plan(p)) for p in grid()]
+
+
+def test_plots_and_table(tmp_path: Path) -> None:
+    settings = {"batch": 8, "accumulation": 1}
+    trials = []
+    for rank in RANKS:
+        one = trial([3.0, 2.0, 1.9], [2.0, 1.5, 1.4], [2.0, 3.0, 3.1])
+        for scores in one["dev"].values():
+            scores |= {name: {"mean": 0.5} for name in ("empathy", "fact_coverage", "groundedness")}
+        lora = {"rank": rank, "targets": "all-linear", "dropout": 0.0}
+        one |= {"stage": "grid", "settings": {**settings, "learning_rate": RATES[3], "lora": lora}}
+        one |= {
+            "history": [{"step": 5, "loss": 2.5}, {"step": 10, "loss": 2.0}],
+            "seconds": [9.0] * 3,
+            "megabytes": 900,
+        }
+        trials.append(one)
+    draw(trials, tmp_path)
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    text = (tmp_path / "trials.md").read_text()
+    assert text.count("\n| ") == 1 + 9 and text.count("**") == 2

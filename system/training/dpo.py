@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from system.chat_format import ChatFormat
-from system.errors import SettingsError
 from system.generation import compute_dtype
 from system.training.lessons import Lesson
 from system.training.lora import GROUPED
@@ -37,14 +36,12 @@ class DpoSettings:
 
 
 def adapter_to_train(base_model: str, adapter: Path) -> Any:
-    """A trained adapter on its base model, its weights in float32, ready to learn on. Raises SettingsError."""
+    """A trained adapter on its base model, its weights in float32, ready to learn on."""
     import transformers
     from peft import PeftModel
 
     from system.models import resolve_model
 
-    if not (adapter / "adapter_config.json").exists():
-        raise SettingsError(f"--start {adapter}: holds no adapter_config.json; train an adapter with sft")
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(
         resolve_model(base_model).location, dtype=compute_dtype()
     )

@@ -49,6 +49,8 @@ class Recipe:
     """What an epoch is made of."""
 
     grounded: bool = True  # with the examples that answer from passages
+    unanswered: float = 0.25  # share of the examples whose passages do not hold the answer; with all of them, a small
+    # model says so where they do
     redraw: float = 0.85  # share of the examples whose facts are redrawn
     beside: float = 0.4  # share of the grounded prompts with further passages after the right one
     misplaced: float = 0.1  # share of them with a wrong passage before it
@@ -103,6 +105,9 @@ class Curriculum:
         """The lessons of one epoch, 1 or higher. Public rows come in turn, so that later epochs bring others."""
         draw = random.Random(self.recipe.seed * 1000 + number)
         examples = [example for example in self.train if self.recipe.grounded or example.kind != "grounded"]
+        silent = [example for example in examples if not example.answered]
+        kept = draw.sample(silent, round(self.recipe.unanswered * len(silent)))
+        examples = [example for example in examples if example.answered or example in kept]
         if self.recipe.examples:
             examples = draw.sample(examples, min(self.recipe.examples, len(examples)))
         lessons = self._all(examples, draw)

@@ -65,6 +65,7 @@ def sft(options: argparse.Namespace) -> int:
 def search(options: argparse.Namespace) -> int:
     """Run the grid or go on with the Bayesian study, then say which checkpoint the rule names."""
     from system.training.search import CHOICE, choose, read_trials, run_bayes, run_grid
+    from system.training.tuning_plots import draw
 
     records = options.out / "trials.jsonl"
     if options.stage == "grid":
@@ -74,6 +75,8 @@ def search(options: argparse.Namespace) -> int:
     trials = read_trials(records)
     best = choose(trials)
     print(CHOICE)
+    if trials:
+        draw(trials, options.out)
     if best is None:
         print("no checkpoint may be chosen yet")
         return 0
@@ -88,6 +91,8 @@ def dpo(options: argparse.Namespace) -> int:
     from system.training.dpo import DpoSettings, adapter_to_train, train_dpo
 
     _may_write(options.out, options.replace)
+    if not (options.start / "adapter_config.json").exists():
+        raise SettingsError(f"--start {options.start}: holds no adapter_config.json; train an adapter with sft")
     curriculum = _curriculum(options)
     format = _format(options.base_model)
     settings = DpoSettings(

@@ -1,0 +1,77 @@
+"""``train.py`` on bad input: one clear line, exit 2, nothing overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import train
+from fixtures.tiny_models import make_model
+from system.errors import SettingsError
+from system.training import tuning_commands
+from system.training.records import made, typed
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[str]]:
+    status = train.main(arguments)
+    return status, capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(("sft", "--data-dir", "nowhere"), "--data-dir nowhere: is not a folder", id="no data"),
+        pytest.param(("sft", "--base-model", "nonesuch"), "base model 'nonesuch' is neither known", id="no model"),
+        pytest.param(("sft", "--base-model", "openai:m@http://h/v1"), "is a server", id="server"),
+        pytest.param(("data", "--data-dir", "nowhere"), "--data-dir nowhere: is not a folder", id="card without data"),
+        pytest.param(("dpo", "--start", "nowhere"), "--start nowhere: holds no adapter_config.json", id="no start"),
+    ],
+)
+def test_one_clear_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: Sequence[str], message: str
+) -> None:
+    out = () if arguments[0] == "data" else ("--out", str(tmp_path / "new"))
+    status, lines = run(capsys, *arguments, *out)
+    assert status == 2 and len(lines) == 1 and message in lines[0]
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_adapter_is_not_overwritten(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "weights").write_text("precious")
+    status, lines = run(capsys, "sft", "--out", str(tmp_path))
+    assert status == 2 and "--replace" in lines[0]
+    assert (tmp_path / "weights").read_text() == "precious"
+
+
+def test_too_little_room_is_told_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning_commands, "FREE_BYTES", 1 << 60)
+    status, lines = run(capsys, "sft", "--out", str(tmp_path / "new"))
+    assert status == 2 and "make room" in lines[0]
+
+
+def test_bad_rows_are_listed_with_file_and_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "alpaca.jsonl").write_text("not json\n")
+    make_model("llama", tmp_path / "tiny")
+    status, lines = run(capsys, "data", "--data-dir", str(tmp_path), "--base-model", str(tmp_path / "tiny"))
+    assert status == 2 and "alpaca.jsonl:1: is not JSON" in lines[0]
+
+
+def test_a_record_tells_no_folder_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    monkeypatch.setattr("sys.argv", ["train.py", "sft", "--data-dir", str(tmp_path)])
+    record = made([tmp_path / "rows.jsonl"], None)
+    assert str(tmp_path) not in str(record)
+    assert record["data"]["rows.jsonl"] == "ca3d163bab055381"
+    assert typed(["sft", "--epochs", "2"]) == "python train.py sft --epochs 2"
+
+
+def test_the_room_is_looked_for_where_the_folder_will_be(tmp_path: Path) -> None:
+    tuning_commands._may_write(tmp_path / "a" / "b" / "c", replace=False)
+    with pytest.raises(SettingsError, match="is there already"):
+        tuning_commands._may_write(tmp_path, replace=False)
