@@ -84,7 +84,7 @@ def test_other_passages_come_after_or_before_the_right_one(beside: float, mispla
 
 def test_an_unanswered_example_gets_no_passage_that_may_answer() -> None:
     example = replace(EXAMPLE, reply="It does not say.", passages=("o",), answered=False)
-    (lesson,) = tiny(example, [PASSAGE, OTHER], Recipe(public={}, beside=1.0), ("p",)).epoch(1)
+    (lesson,) = tiny(example, [PASSAGE, OTHER], Recipe(public={}, beside=1.0, unanswered=1.0), ("p",)).epoch(1)
     assert "Fees" not in lesson.prompt
 
 
