@@ -33,8 +33,8 @@ RATES = (1e-5, 5e-5, 1e-4, 5e-4, 1e-3)
 RANKS = (8, 16, 32)
 EPOCHS = 5
 STUDY = "support-lora"
-# What a laptop can afford: a twelfth of the custom examples, and a constant rate so that checkpoints can be compared.
-SUBSET = Recipe(examples=160, public={"alpaca": 30})
+# What a laptop can afford: a small part of the examples, and a constant rate so that checkpoints can be compared.
+SUBSET = Recipe(examples=110, public={"alpaca": 20})
 BASE = SftSettings(epochs=EPOCHS, schedule="constant", accumulation=1)
 
 
