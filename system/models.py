@@ -112,6 +112,11 @@ def folder_hash(folder: Path, without: Collection[str] = ()) -> str:
     return digest.hexdigest()
 
 
+def adapter_hash(folder: Path) -> str:
+    """``folder_hash`` of an adapter: what it answers with, not what is told of it."""
+    return folder_hash(folder, without=RECORDS)
+
+
 def file_sha256(path: Path) -> str:
     """sha256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()

@@ -46,6 +46,12 @@ def test_an_epoch_is_the_same_each_time_and_unlike_the_next(curriculum: Curricul
     assert curriculum.validation() == curriculum.validation()
 
 
+def test_a_subset_is_the_same_in_every_epoch(curriculum: Curriculum) -> None:
+    some = replace(curriculum, recipe=Recipe(public={}, examples=30, held_out=10, unanswered=1.0, redraw=0.0))
+    assert {one.reply for one in some.epoch(1)} == {one.reply for one in some.epoch(2)}
+    assert 20 <= len(some.epoch(1)) <= 30 and 5 <= len(some.validation()) <= 10
+
+
 def test_replies_stay_grounded_when_facts_are_redrawn(curriculum: Curriculum) -> None:
     loose = changed = 0
     lessons = [lesson for lesson in curriculum.epoch(3) if lesson.source == "custom grounded"]

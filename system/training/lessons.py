@@ -56,6 +56,7 @@ class Recipe:
     misplaced: float = 0.1  # share of them with a wrong passage before it
     public: Mapping[str, int] = field(default_factory=lambda: {"alpaca": 700, "hh_harmless": 40, "bitext": 100})
     examples: int = 0  # custom examples an epoch; 0: all
+    held_out: int = 0  # custom examples of the validation; 0: all
     seed: int = 0
 
 
@@ -108,9 +109,7 @@ class Curriculum:
         silent = [example for example in examples if not example.answered]
         kept = draw.sample(silent, round(self.recipe.unanswered * len(silent)))
         examples = [example for example in examples if example.answered or example in kept]
-        if self.recipe.examples:
-            examples = draw.sample(examples, min(self.recipe.examples, len(examples)))
-        lessons = self._all(examples, draw)
+        lessons = self._all(self._some(examples, self.recipe.examples), draw)
         for name, count in self.recipe.public.items():
             rows = list(self.public[name])
             random.Random(self.recipe.seed).shuffle(rows)
@@ -122,7 +121,7 @@ class Curriculum:
     def validation(self, public: int = 40) -> list[Lesson]:
         """The lessons that are never trained on: custom examples of held-out topics, some rows of each public set."""
         draw = random.Random(self.recipe.seed)
-        lessons = self._all(self.held_out, draw)
+        lessons = self._all(self._some(self.held_out, self.recipe.held_out), draw)
         for turns in self.held_out_public.values():
             lessons += [self._turn(turn) for turn in turns[:public]]
         return lessons
@@ -141,6 +140,10 @@ class Curriculum:
 
     def _preferred(self, pair: Preferred) -> Lesson:
         return Lesson(self.plain(pair.message), pair.reply, pair.source, pair.bad)
+
+    def _some(self, examples: Sequence[Example], count: int) -> Sequence[Example]:
+        """As many examples, the same in every epoch; all for 0."""
+        return random.Random(self.recipe.seed).sample(examples, min(count, len(examples))) if count else examples
 
     def _all(self, examples: Sequence[Example], draw: random.Random) -> list[Lesson]:
         return [lesson for example in examples if (lesson := self._custom(example, draw))]

@@ -34,7 +34,7 @@ RANKS = (8, 16, 32)
 EPOCHS = 5
 STUDY = "support-lora"
 # What a laptop can afford: a small part of the examples, and a constant rate so that checkpoints can be compared.
-SUBSET = Recipe(examples=110, public={"alpaca": 20})
+SUBSET = Recipe(examples=110, public={"alpaca": 20}, held_out=40)
 BASE = SftSettings(epochs=EPOCHS, schedule="constant", accumulation=1)
 
 
