@@ -29,7 +29,7 @@ from system.generation import Completion, Generator, load_generator
 from system.guard import guard, whole_sentences, without_signature
 from system.knowledge import chunk_by_heading, chunk_semantically, embedder_token_counter, knowledge_hash
 from system.manners import RUDE_PATTERNS
-from system.models import DEFAULT_MODEL, file_sha256, folder_hash, resolve_embedder, resolve_model
+from system.models import DEFAULT_MODEL, adapter_hash, file_sha256, resolve_embedder, resolve_model
 from system.prompts import TEMPLATES, load_template
 from system.records import Complaint, Decision, Finish, Hit, Identity, Passage, Prompt, Response
 from system.retrieval import Index, Retriever, make_retriever
@@ -285,4 +285,4 @@ def finished_text(completion: Completion, draft: Draft) -> tuple[str, Finish, tu
 
 
 def _adapter_hash(adapter: str | None) -> str | None:
-    return folder_hash(Path(adapter)) if adapter else None
+    return adapter_hash(Path(adapter)) if adapter else None

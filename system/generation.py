@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from system.chat_format import ChatFormat, Format
 from system.errors import ModelError
-from system.models import ModelSource, folder_hash, resolve_model
+from system.models import ModelSource, adapter_hash, resolve_model
 from system.records import Decoding
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class TransformersGenerator(ChatFormat):
             )
         if adapter:
             model = self._with_adapter(model, adapter)
-            self.adapter_hash = folder_hash(Path(adapter))
+            self.adapter_hash = adapter_hash(Path(adapter))
         self._model = model.eval()
         self._end = self._end_tokens()
         if not self.is_encoder_decoder:

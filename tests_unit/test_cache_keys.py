@@ -38,7 +38,7 @@ from system.evaluation.overlap import overlap
 from system.evaluation.scorers import Grade, Inputs, Scorer, grade_many, score_many
 from system.evaluation.semantic import bertscore
 from system.generation import Completion
-from system.models import ModelSource, folder_hash, resolve_embedder, resolve_model
+from system.models import ModelSource, adapter_hash, resolve_embedder, resolve_model
 from system.prompts import Template
 from system.records import Complaint, Decoding, Hit, Identity, Prompt, Response
 from system.rows import encode
@@ -85,7 +85,7 @@ def assistant(setup: Setup, cache: Cache | None, asked: Asked) -> Assistant:
             return super().generate(prompts, decoding, on_text)
 
     adapter = setup.variant.adapter
-    model = Model(source=resolve_model(setup.base_model), adapter_hash=folder_hash(Path(adapter)) if adapter else None)
+    model = Model(source=resolve_model(setup.base_model), adapter_hash=adapter_hash(Path(adapter)) if adapter else None)
     embedder = HashedEmbedder(sha256=setup.embedder, calls=Listed(asked.texts))
     return Assistant(
         setup.base_model,

@@ -106,10 +106,11 @@ class Curriculum:
         """The lessons of one epoch, 1 or higher. Public rows come in turn, so that later epochs bring others."""
         draw = random.Random(self.recipe.seed * 1000 + number)
         examples = [example for example in self.train if self.recipe.grounded or example.kind != "grounded"]
+        examples = list(self._some(examples, self.recipe.examples))
         silent = [example for example in examples if not example.answered]
         kept = draw.sample(silent, round(self.recipe.unanswered * len(silent)))
         examples = [example for example in examples if example.answered or example in kept]
-        lessons = self._all(self._some(examples, self.recipe.examples), draw)
+        lessons = self._all(examples, draw)
         for name, count in self.recipe.public.items():
             rows = list(self.public[name])
             random.Random(self.recipe.seed).shuffle(rows)
