@@ -34,8 +34,8 @@ RANKS = (8, 16, 32)
 EPOCHS = 5
 STUDY = "support-lora"
 # What a laptop can afford: a small part of the examples, and a constant rate so that checkpoints can be compared.
-SUBSET = Recipe(examples=110, public={"alpaca": 20}, held_out=40)
-BASE = SftSettings(epochs=EPOCHS, schedule="constant", accumulation=1)
+SUBSET = Recipe(examples=72, public={"alpaca": 8}, held_out=24)
+BASE = SftSettings(epochs=EPOCHS, schedule="constant", batch=4, accumulation=1)
 
 
 def grid() -> list[Plan]:

@@ -84,7 +84,7 @@ class DevSet:
 
     @classmethod
     def load(cls, base_model: str, answers: int) -> DevSet:
-        """The references of all of them, and every n-th to be answered."""
+        """Every n-th of them."""
         from system.assistant import Assistant
         from system.cache import open_cache
         from system.complaints import read_labelled
@@ -92,12 +92,13 @@ class DevSet:
         stems = [path.stem for path in KNOWLEDGE_BASE.iterdir()]
         every = [c for c in read_labelled(COMPLAINTS, stems) if c.split == "dev" and c.action == "RAG"]
         assistant = Assistant(base_model, KNOWLEDGE_BASE, cache=open_cache())
-        drafts = assistant.drafts(every, tuned_variant(None))
+        step = max(1, len(every) // answers)
+        chosen = every[::step][:answers]
+        drafts = assistant.drafts(chosen, tuned_variant(None))
         references = [
             Lesson(draft.prompt.text, draft.complaint.reference, "references") for draft in drafts if draft.prompt
         ]
-        step = max(1, len(every) // answers)
-        return cls(every[::step][:answers], references, assistant)
+        return cls(chosen, references, assistant)
 
     def measure(self, adapter: Path) -> dict[str, dict[str, float]]:
         """Means with intervals of the answers that an adapter gives."""
