@@ -1,4 +1,4 @@
-"""Training: ``python train.py judge|data|sft|dpo|search``, see --help.
+"""Training: ``python train.py judge|data|sft|dpo|search|examine``, see --help.
 
 Data comes from --data-dir, SUPPORT_DATA_DIR or the Hub by name.
 
@@ -46,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument("stage", choices=("grid", "bayes", "choose"))
     search.add_argument("--trials", type=int, default=12, help="of the Bayesian study, all told (default: %(default)s)")
     search.add_argument("--out", type=Path, default=Path("reports/tuning"), metavar="DIR")
+    examine = commands.add_parser("examine", help="measure an adapter beside its base model: its passport")
+    examine.add_argument("--adapter", type=Path, default=Path("adapters/support-lora"), metavar="DIR")
+    examine.add_argument("--base-model", default="smollm2-135m", metavar="M", help="default: %(default)s")
     for command in (data, sft, dpo):
         _add_data_options(command)
     _add_output_options(sft)
@@ -53,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     _add_training_options(sft)
     for name, default, kind in (("learning-rate", 5e-5, float), ("epochs", 1, int)):
         dpo.add_argument(f"--{name}", type=kind, default=default, help="default: %(default)s")
-    for command in (judge, data, sft, dpo, search):
+    for command in (judge, data, sft, dpo, search, examine):
         command.add_argument(
             "--data-dir",
             type=Path,

@@ -109,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--no-cache", action="store_true", help="compute every score anew")
     show = command("show", "print a run log as Markdown, to read the answers side by side", knowledge=False)
     show.add_argument("--run", type=Path, required=True, metavar="RUN.jsonl")
+    show.add_argument("--variant", metavar="V[,V...]", help="only these variants")
     command("check", "check the complaints, settings and templates", knowledge=True)
     command("models", "list the base models and prepare the embedded one", knowledge=False)
     knowledge = command("knowledge", "list the articles, or add some from Wikipedia")

@@ -167,8 +167,10 @@ def show(options: argparse.Namespace) -> int:
     """Print a run log as Markdown, the variants' answers side by side."""
     from system.evaluation.reading import side_by_side
     from system.runlog import read_run
+    from system.variants import find_variants
 
-    print(side_by_side(read_run(options.run)))
+    wanted = {variant.name for variant in find_variants(options.variant)} if options.variant else None
+    print(side_by_side([r for r in read_run(options.run) if wanted is None or r.variant in wanted]))
     return 0
 
 

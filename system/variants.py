@@ -1,7 +1,4 @@
-"""The variants: each a row of data. All share one base model and, where they retrieve, one retriever.
-
-A variant with an adapter is added when the adapter is there; see docs/DESIGN.md.
-"""
+"""The variants: each a row of data. All share one base model and, where they retrieve, one retriever."""
 
 from __future__ import annotations
 
@@ -34,6 +31,9 @@ class Variant:
         """The template of answers to complaints, then that of direct answers if it is another."""
         return (self.template, self.direct_template) if self.direct_template else (self.template,)
 
+
+ADAPTER = "adapters/support-lora"
+COPYING = Decoding(repetition_penalty=1.0)  # steps and names of the article must be free to come again
 
 VARIANTS = {
     variant.name: variant

@@ -84,6 +84,9 @@ def _parametrize(metafunc: pytest.Metafunc) -> None:
     elif "claim" in metafunc.fixturenames:
         asked = [claim for claim in claims() if {claim.better, claim.worse} <= set(chosen)]
         metafunc.parametrize("claim", [pytest.param(c, id=c.name, marks=known_miss(c.baseline)) for c in asked])
+    elif "adapter_gate" in metafunc.fixturenames:
+        asked = gates().adapters if any(VARIANTS[name].adapter for name in chosen) else ()
+        metafunc.parametrize("adapter_gate", [pytest.param(g, id=g.name, marks=known_miss(g.baseline)) for g in asked])
     elif "case" in metafunc.fixturenames:
         bound = {v for r in requirements() if r.metric in metafunc.module.METRICS for v in r.variants}
         cases = [(v, c) for v in chosen if v in bound for c in _case_ids(config.getoption("replay"))]

@@ -20,6 +20,7 @@ def test_the_gates_of_the_project() -> None:
     assert len(gates.requirements) == GATES.count("[[requirement]]")
     assert len(gates.claims) == GATES.count("[[comparison]]")
     assert len(gates.floors) == GATES.count("[[floor]]")
+    assert len(gates.adapters) == GATES.count("[[adapter]]")
 
 
 @pytest.mark.parametrize(

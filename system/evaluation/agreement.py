@@ -80,6 +80,14 @@ def mean(values: Sequence[float], clusters: Sequence[str]) -> Measured:
     return _measure(lambda a, b: float(a.mean()), values, values, clusters)
 
 
+def perplexity_ratio(changes: Sequence[float], tokens: Sequence[float], clusters: Sequence[str]) -> Measured:
+    """Perplexity of one model over that of another on the same texts, above 0: exp(sum of changes / sum of tokens).
+
+    ``changes``: per text, the nll of the one less that of the other, in nats.
+    """
+    return _measure(lambda a, b: float(np.exp(a.sum() / b.sum())), changes, tokens, clusters)
+
+
 def _measure(
     statistic: Callable[[Numbers, Numbers], float],
     first: Sequence[float],

@@ -48,15 +48,13 @@ def load_floors(path: Path) -> tuple[Floor, ...]:
     return tuple(Floor(t["axis"], tuple(t["figure"]), float(t["floor"]), t["reason"]) for t in tables)
 
 
-def read_passport(folder: Path) -> dict[str, Any]:
-    """The passport of the judge in a folder. Raises ModelError where there is none."""
+def read_passport(folder: Path, command: str = "judge --only passport") -> dict[str, Any]:
+    """The passport in a folder; ``command`` of train.py makes one. Raises ModelError where there is none."""
     path = folder / "passport.json"
     try:
         passport: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{path}: is no passport ({error}); make it with python train.py judge --only passport"
-        ) from error
+        raise ModelError(f"{path}: is no passport ({error}); make it with python train.py {command}") from error
     return passport
 
 

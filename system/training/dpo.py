@@ -17,7 +17,7 @@ import torch
 from system.chat_format import ChatFormat
 from system.generation import compute_dtype
 from system.training.lessons import Lesson
-from system.training.lora import GROUPED
+from system.training.lora import GROUPED, old_names_allowed
 
 MAX_TOKENS = 640
 
@@ -46,7 +46,8 @@ def adapter_to_train(base_model: str, adapter: Path) -> Any:
         resolve_model(base_model).location, dtype=compute_dtype()
     )
     model.set_attn_implementation(GROUPED)
-    adapted = PeftModel.from_pretrained(model, adapter, is_trainable=True)
+    with old_names_allowed():
+        adapted = PeftModel.from_pretrained(model, adapter, is_trainable=True)
     for weights in adapted.parameters():
         if weights.requires_grad:
             weights.data = weights.data.float()
@@ -79,7 +80,8 @@ def train_dpo(
         warmup_steps=round(settings.warm_up * steps),
         max_length=MAX_TOKENS,
         precompute_ref_log_probs=True,
-        gradient_checkpointing=False,
+        gradient_checkpointing=None,  # its old name, which TRL would set
+        activation_checkpointing=False,
         bf16=compute_dtype() == torch.bfloat16,
         use_cpu=not torch.cuda.is_available(),
         eval_strategy="epoch",
@@ -89,14 +91,15 @@ def train_dpo(
         seed=settings.seed,
         dataloader_pin_memory=False,
     )
-    trainer = DPOTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=_table(pairs),
-        eval_dataset=_table(held_out),
-        processing_class=format.tokenizer,
-    )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.exists() else None)
+    with old_names_allowed():
+        trainer = DPOTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=_table(pairs),
+            eval_dataset=_table(held_out),
+            processing_class=format.tokenizer,
+        )
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.exists() else None)
     kept = (
         "loss",
         "eval_loss",

@@ -103,7 +103,7 @@ def load_human_labels(folder: Path | None, part: Purpose) -> HumanLabels:
             for row in rows("epitome", folder)
             if purpose("epitome", row["id"].split("-")[0]) == part
         ],
-        harmless=list(_harmless(rows("hh_harmless", folder), part)),
+        harmless=load_harmless(folder, part),
         preferred=list(_preferred(rows("pandalm", folder), part)),
         requests=[
             (row["intent"], _filled(row["instruction"]), _filled(row["response"]))
@@ -111,6 +111,11 @@ def load_human_labels(folder: Path | None, part: Purpose) -> HumanLabels:
             if purpose("bitext", row["response"]) == part
         ],
     )
+
+
+def load_harmless(folder: Path | None, part: Purpose) -> list[Preference]:
+    """The pairs of HH of one part; a group is the opening of its dialogue."""
+    return list(_harmless(rows("hh_harmless", folder), part))
 
 
 def _harmless(found: Iterable[dict[str, Any]], part: Purpose) -> Iterator[Preference]:

@@ -116,7 +116,7 @@ class Curriculum:
             random.Random(self.recipe.seed).shuffle(rows)
             first = (number - 1) * count
             chosen = [rows[place % len(rows)] for place in range(first, first + min(count, len(rows)))]
-            lessons += [self._turn(turn) for turn in chosen]
+            lessons += [self.lesson(turn) for turn in chosen]
         return lessons
 
     def validation(self, public: int = 40) -> list[Lesson]:
@@ -124,7 +124,7 @@ class Curriculum:
         draw = random.Random(self.recipe.seed)
         lessons = self._all(self._some(self.held_out, self.recipe.held_out), draw)
         for turns in self.held_out_public.values():
-            lessons += [self._turn(turn) for turn in turns[:public]]
+            lessons += [self.lesson(turn) for turn in turns[:public]]
         return lessons
 
     def pairs(self, number: int) -> list[Lesson]:
@@ -179,7 +179,8 @@ class Curriculum:
                 return None
         return Lesson(prompt.text, texts[reply], f"custom {example.kind}", texts[bad])
 
-    def _turn(self, turn: Turn) -> Lesson:
+    def lesson(self, turn: Turn) -> Lesson:
+        """A public row as a lesson."""
         template = load_template("empathetic") if turn.source == "bitext" else None
         if template:
             return Lesson(render(template, turn.message, (), self.format).text, turn.reply, turn.source)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import types
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -77,8 +79,7 @@ def lora_model(base_model: str, settings: LoraSettings, seed: int = 0) -> Any:
         target_modules=_targets(config.model_type, settings.targets),
         task_type=TaskType.SEQ_2_SEQ_LM if paired else TaskType.CAUSAL_LM,
     )
-    with warnings.catch_warnings():  # PEFT asks transformers for a property by its old name
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+    with old_names_allowed():
         adapted = get_peft_model(model, shape)
     adapted.peft_config["default"].base_model_name_or_path = hub_name(source)
     module: Any
@@ -86,6 +87,14 @@ def lora_model(base_model: str, settings: LoraSettings, seed: int = 0) -> Any:
         if hasattr(module, "cast_input_dtype_enabled"):
             module.cast_input_dtype_enabled = False  # autocast does it, without a float32 copy of the activations
     return adapted
+
+
+@contextmanager
+def old_names_allowed() -> Iterator[None]:
+    """PEFT asks transformers for a property by its old name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
 
 
 def _targets(architecture: str, targets: Targets) -> str | list[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ from system.chat_format import ChatFormat
 from system.errors import SettingsError
 from system.generation import compute_dtype
 from system.training.lessons import Curriculum, Lesson
-from system.training.lora import IGNORED, LoraSettings
+from system.training.lora import IGNORED, LoraSettings, old_names_allowed
 
 MAX_TOKENS = 640  # of prompt and reply together; nothing of the custom data is longer
 
@@ -238,8 +237,7 @@ def train_sft(
     )
     if settings.patience:
         trainer.add_callback(EarlyStoppingCallback(settings.patience))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+    with old_names_allowed():
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
     return {
         "settings": asdict(settings),

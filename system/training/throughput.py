@@ -8,6 +8,7 @@ left out, so that the share of the peak is understated a little.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -47,3 +48,27 @@ def operations_per_token(model: Any, reply_share: float) -> float:
 def told(seconds: float) -> str:
     """A time as people say it."""
     return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+
+
+def estimate(model: Any, rows: Sequence[dict[str, list[int]]], epochs: int) -> float:
+    """Print how long training on encoded rows will take; returns the measured matrix peak in operations per second."""
+    tokens = sum(len(row["input_ids"]) for row in rows)
+    learned = sum(label >= 0 for row in rows for label in row["labels"])
+    peak = matrix_peak()
+    seconds = epochs * tokens * operations_per_token(model, learned / tokens) / (USUAL_SHARE * peak)
+    print(
+        f"{len(rows)} rows and {tokens:,} tokens an epoch, {epochs} epochs: about {told(seconds)} at "
+        f"{USUAL_SHARE:.0%} of the matrix peak of {peak / 1e9:.0f} GFLOPS",
+        flush=True,
+    )
+    return peak
+
+
+def speed(model: Any, record: dict[str, Any], peak: float) -> dict[str, Any]:
+    """Tokens a second of a run and the share of the peak; None for both where a resumed run had nothing left to do."""
+    seconds = sum(record["seconds"])
+    if not seconds:
+        return {"tokens_per_second": None, "share_of_matrix_peak": None}
+    rate = sum(record["tokens"]) / seconds
+    share = rate * operations_per_token(model, record["reply_share"]) / peak
+    return {"tokens_per_second": round(rate), "share_of_matrix_peak": round(share, 3)}

@@ -1,11 +1,10 @@
-"""What ``train.py data|sft|dpo|search`` do, one function a command, given its parsed options; returns the status."""
+"""What ``train.py data|sft|dpo|search|examine`` do: one function a command, which returns the exit status."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ from system.cache import open_cache
 from system.chat_format import ChatFormat
 from system.embeddings import CachedEmbed, Embedder
 from system.errors import ModelError, SettingsError
-from system.models import resolve_model, write_atomically
+from system.models import adapter_hash, resolve_model, write_atomically
+from system.records import Decoding
 from system.training.custom import EXAMPLES, PASSAGES
 from system.training.data_card import data_card
 from system.training.lessons import Curriculum, Recipe
 from system.training.records import libraries, made
-from system.training.throughput import told
+from system.training.throughput import estimate, speed
 
 FREE_BYTES = 500_000_000  # checkpoints hold weights and two moments each in float32
 CHECKPOINTS = Path("runs") / "training"
@@ -34,7 +34,7 @@ def data(options: argparse.Namespace) -> int:
 def sft(options: argparse.Namespace) -> int:
     """Train an adapter on replies and save it with its record."""
     from system.training.lora import LoraSettings, lora_model
-    from system.training.sft import SftSettings, train_sft
+    from system.training.sft import SftSettings, encode, train_sft
 
     _may_write(options.out, options.replace)
     curriculum = _curriculum(options)
@@ -53,9 +53,10 @@ def sft(options: argparse.Namespace) -> int:
     )
     print(data_card(curriculum), flush=True)
     model = lora_model(options.base_model, shape, options.seed)
-    peak = _estimate(model, curriculum, format, settings.epochs)
+    rows = [row for lesson in curriculum.epoch(1) if (row := encode(lesson, format))]
+    peak = estimate(model, rows, settings.epochs)
     record = train_sft(model, format, curriculum, settings, CHECKPOINTS / options.out.name, options.report_to)
-    record = {**record, **_speed(model, record, peak), **_origin(options)}
+    record = {**record, **speed(model, record, peak), **_origin(options)}
     save_adapter(model, options.out, record)
     shutil.rmtree(CHECKPOINTS / options.out.name)
     print(json.dumps({"validation": record["validation"], "tokens_per_second": record["tokens_per_second"]}))
@@ -110,6 +111,29 @@ def dpo(options: argparse.Namespace) -> int:
     return 0
 
 
+def examine(options: argparse.Namespace) -> int:
+    """Measure an adapter beside its base model and write its passport."""
+    from system.evaluation.judge import load_judge
+    from system.training.adapter_passport import Examinee, examine_adapter
+    from system.variants import COPYING
+
+    try:
+        record = json.loads((options.adapter / "training.json").read_text(encoding="utf-8"))
+        losses = [epoch["custom"] for epoch in record["validation"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{options.adapter}: has no training.json with validation losses; train it anew") from error
+    format = _format(options.base_model)
+    curriculum = Curriculum.load(format, CachedEmbed(Embedder(), open_cache()), options.data_dir, Recipe())
+    base = Examinee.load(options.base_model, None, Decoding())
+    tuned = Examinee.load(options.base_model, str(options.adapter), COPYING)
+    judge = load_judge()
+    exams = examine_adapter(base, tuned, curriculum, judge, options.data_dir, losses)
+    passport = {"adapter": adapter_hash(options.adapter), "judge": judge.signature, **_origin(options), **exams}
+    write_atomically(options.adapter / "passport.json", json.dumps(passport, indent=1) + "\n")
+    print(json.dumps(exams, indent=1))
+    return 0
+
+
 def save_adapter(model: Any, folder: Path, record: dict[str, Any]) -> None:
     """PEFT's files in bfloat16 and the record, into a new folder that takes the old one's place when it is whole."""
     import torch
@@ -161,40 +185,6 @@ def _may_write(folder: Path, replace: bool) -> None:
         raise SettingsError(
             f"--out {folder}: {free / 1e6:.0f} MB are free and {FREE_BYTES / 1e6:.0f} MB are needed; make room"
         )
-
-
-def _estimate(model: Any, curriculum: Curriculum, format: ChatFormat, epochs: int) -> float:
-    """Print how long training will take; returns the measured matrix peak in operations per second."""
-    from system.training.sft import encode
-    from system.training.throughput import USUAL_SHARE, matrix_peak, operations_per_token
-
-    rows = [row for lesson in curriculum.epoch(1) if (row := encode(lesson, format))]
-    tokens = sum(len(row["input_ids"]) for row in rows)
-    peak = matrix_peak()
-    seconds = epochs * tokens * operations_per_token(model, _reply_share(rows)) / (USUAL_SHARE * peak)
-    print(
-        f"{len(rows)} rows and {tokens:,} tokens an epoch, {epochs} epochs: about {told(seconds)} at "
-        f"{USUAL_SHARE:.0%} of the matrix peak of {peak / 1e9:.0f} GFLOPS",
-        flush=True,
-    )
-    return peak
-
-
-def _reply_share(rows: Sequence[dict[str, list[int]]]) -> float:
-    """The share of the tokens that something is learned from."""
-    learned = sum(label >= 0 for row in rows for label in row["labels"])
-    return learned / sum(len(row["input_ids"]) for row in rows)
-
-
-def _speed(model: Any, record: dict[str, Any], peak: float) -> dict[str, Any]:
-    from system.training.throughput import operations_per_token
-
-    seconds = sum(record["seconds"])
-    if not seconds:  # all epochs were done before the kill that this run resumed from
-        return {"tokens_per_second": None, "share_of_matrix_peak": None}
-    rate = sum(record["tokens"]) / seconds
-    share = rate * operations_per_token(model, record["reply_share"]) / peak
-    return {"tokens_per_second": round(rate), "share_of_matrix_peak": round(share, 3)}
 
 
 def _origin(options: argparse.Namespace) -> dict[str, Any]:
