@@ -80,7 +80,7 @@ def train_dpo(
         warmup_steps=round(settings.warm_up * steps),
         max_length=MAX_TOKENS,
         precompute_ref_log_probs=True,
-        gradient_checkpointing=None,  # its old name, which TRL would set
+        gradient_checkpointing=None,  # type: ignore[arg-type]  # its old name, which TRL would set
         activation_checkpointing=False,
         bf16=compute_dtype() == torch.bfloat16,
         use_cpu=not torch.cuda.is_available(),

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from system.rows import LineWriter
+from system.training.custom import EXAMPLES, PASSAGES
 from system.training.lessons import Recipe
 from system.training.lora import LoraSettings
+from system.training.records import made
 from system.training.sft import SftSettings
 from system.training.trials import Plan, run_alone
 
@@ -51,7 +53,7 @@ def run_grid(records: Path, data_dir: Path | None) -> None:
     done = {trial["key"] for trial in read_trials(records)}
     for plan in grid():
         if key_of_plan(plan) not in done:
-            _write(records, "grid", plan, run_alone(plan, data_dir))
+            _write(records, "grid", plan, run_alone(plan, data_dir), data_dir)
 
 
 def run_bayes(records: Path, data_dir: Path | None, trials: int, storage: Path) -> None:
@@ -72,7 +74,7 @@ def run_bayes(records: Path, data_dir: Path | None, trials: int, storage: Path) 
         plan = proposed(trial)
         record = run_alone(plan, data_dir, (address, STUDY, trial._trial_id))
         pruned = "pruned" in study.get_trials()[trial.number].user_attrs
-        _write(records, "bayes", plan, {**record, "pruned": pruned})
+        _write(records, "bayes", plan, {**record, "pruned": pruned}, data_dir)
         losses = [epoch["references"] for epoch in record["validation"]]
         state = optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.COMPLETE
         study.tell(trial, None if pruned else min(losses), state=state)
@@ -100,9 +102,10 @@ def key_of_plan(plan: Plan) -> str:
     return json.dumps({"settings": asdict(plan.settings), "recipe": asdict(plan.recipe)}, sort_keys=True)
 
 
-def _write(records: Path, stage: str, plan: Plan, record: dict[str, Any]) -> None:
+def _write(records: Path, stage: str, plan: Plan, record: dict[str, Any], data_dir: Path | None) -> None:
+    origin = made((EXAMPLES, PASSAGES), data_dir)
     with LineWriter(records) as writer:
-        writer.write({"stage": stage, "key": key_of_plan(plan), **record})
+        writer.write({"stage": stage, "key": key_of_plan(plan), **record, "made": origin})
 
 
 def read_trials(records: Path) -> list[dict[str, Any]]:
