@@ -29,12 +29,13 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[
         pytest.param(("sft", "--base-model", "openai:m@http://h/v1"), "is a server", id="server"),
         pytest.param(("data", "--data-dir", "nowhere"), "--data-dir nowhere: is not a folder", id="card without data"),
         pytest.param(("dpo", "--start", "nowhere"), "--start nowhere: holds no adapter_config.json", id="no start"),
+        pytest.param(("examine", "--adapter", "nowhere"), "nowhere: has no training.json", id="no adapter"),
     ],
 )
 def test_one_clear_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: Sequence[str], message: str
 ) -> None:
-    out = () if arguments[0] == "data" else ("--out", str(tmp_path / "new"))
+    out = () if arguments[0] in ("data", "examine") else ("--out", str(tmp_path / "new"))
     status, lines = run(capsys, *arguments, *out)
     assert status == 2 and len(lines) == 1 and message in lines[0]
     assert not (tmp_path / "new").exists()

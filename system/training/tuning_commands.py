@@ -56,6 +56,8 @@ def sft(options: argparse.Namespace) -> int:
     rows = [row for lesson in curriculum.epoch(1) if (row := encode(lesson, format))]
     peak = estimate(model, rows, settings.epochs)
     record = train_sft(model, format, curriculum, settings, CHECKPOINTS / options.out.name, options.report_to)
+    if not _is_first_process():
+        return 0
     record = {**record, **speed(model, record, peak), **_origin(options)}
     save_adapter(model, options.out, record)
     shutil.rmtree(CHECKPOINTS / options.out.name)
@@ -104,6 +106,8 @@ def dpo(options: argparse.Namespace) -> int:
     model = adapter_to_train(options.base_model, options.start)
     checkpoints = CHECKPOINTS / options.out.name
     record = train_dpo(model, format, pairs, held_out, settings, checkpoints, options.report_to)
+    if not _is_first_process():
+        return 0
     earlier = json.loads((options.start / "training.json").read_text())
     save_adapter(model, options.out, {**record, **_origin(options), "started_from": earlier})
     shutil.rmtree(checkpoints)
@@ -150,6 +154,13 @@ def save_adapter(model: Any, folder: Path, record: dict[str, Any]) -> None:
         shutil.copy(folder / "README.md", fresh)
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
+
+
+def _is_first_process() -> bool:
+    """Whether this process writes: under ``accelerate launch`` one does, for all."""
+    from accelerate import PartialState
+
+    return PartialState().is_main_process
 
 
 def _curriculum(options: argparse.Namespace) -> Curriculum:
