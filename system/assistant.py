@@ -285,4 +285,4 @@ def finished_text(completion: Completion, draft: Draft) -> tuple[str, Finish, tu
 
 
 def _adapter_hash(adapter: str | None) -> str | None:
-    return adapter_hash(Path(adapter)) if adapter else None
+    return adapter_hash(adapter) if adapter else None

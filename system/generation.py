@@ -11,12 +11,11 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from system.chat_format import ChatFormat, Format
 from system.errors import ModelError
-from system.models import ModelSource, adapter_hash, resolve_model
+from system.models import ModelSource, adapter_folder, adapter_hash, resolve_model
 from system.records import Decoding
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ class TransformersGenerator(ChatFormat):
             )
         if adapter:
             model = self._with_adapter(model, adapter)
-            self.adapter_hash = adapter_hash(Path(adapter))
+            self.adapter_hash = adapter_hash(adapter)
         self._model = model.eval()
         self._end = self._end_tokens()
         if not self.is_encoder_decoder:
@@ -183,7 +182,8 @@ class TransformersGenerator(ChatFormat):
 
     def _with_adapter(self, model: Any, adapter: str) -> Any:
         """The model with the adapter's weights merged in: a merged model decodes as fast as the base."""
-        if not (Path(adapter) / "adapter_config.json").exists():
+        folder = adapter_folder(adapter)
+        if not (folder / "adapter_config.json").exists():
             raise ModelError(f"adapter {adapter!r} is not a PEFT folder (adapter_config.json is missing); train one")
         from peft import PeftModel
 
@@ -193,7 +193,7 @@ class TransformersGenerator(ChatFormat):
                 warnings.filterwarnings("error", message="Found missing adapter keys")
                 # PEFT asks transformers for a property by its old name.
                 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-                return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+                return PeftModel.from_pretrained(model, folder).merge_and_unload()
         except Exception as error:  # PEFT, the Hub client and the readers of weights share no base class
             raise ModelError(
                 f"adapter {adapter!r} does not fit the base model {self.source.name!r}: {_first_line(error)}"

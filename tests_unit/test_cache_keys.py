@@ -85,7 +85,7 @@ def assistant(setup: Setup, cache: Cache | None, asked: Asked) -> Assistant:
             return super().generate(prompts, decoding, on_text)
 
     adapter = setup.variant.adapter
-    model = Model(source=resolve_model(setup.base_model), adapter_hash=adapter_hash(Path(adapter)) if adapter else None)
+    model = Model(source=resolve_model(setup.base_model), adapter_hash=adapter_hash(adapter) if adapter else None)
     embedder = HashedEmbedder(sha256=setup.embedder, calls=Listed(asked.texts))
     return Assistant(
         setup.base_model,

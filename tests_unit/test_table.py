@@ -69,6 +69,16 @@ def test_all_variants_fit(width: int) -> None:
     assert table.count("?") == len(VARIANTS) + 1  # and once in the legend
 
 
+def test_what_does_not_fit_stands_below() -> None:
+    """Each table is as wide as the terminal at most, and says again which requirement a row is about."""
+    names = [f"a-variant-with-a-long-name-{n}" for n in range(7)]
+    table = comparison([verdict("decision-accuracy", name) for name in names], 120)
+    assert max(map(len, table.splitlines())) <= 120
+    assert table.count("decision-accuracy") == table.count("┏") == 3
+    assert all(table.count(name) == 1 for name in names)
+    assert table.count("undecided") == 1
+
+
 def test_the_marks_are_explained() -> None:
     """The table says itself what its marks mean."""
     table = " ".join(comparison([verdict("quality", "rag")]).split())

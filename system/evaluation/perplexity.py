@@ -34,7 +34,7 @@ from typing import Any
 from system.errors import ModelError
 from system.evaluation.scorers import Grade, Inputs, Scorer
 from system.generation import TransformersGenerator, compute_dtype
-from system.models import DEFAULT_MODEL, ModelSource, adapter_hash, file_sha256, resolve_model
+from system.models import DEFAULT_MODEL, ModelSource, adapter_folder, adapter_hash, file_sha256, resolve_model
 from system.records import Complaint, Response
 
 METRICS = ("perplexity", "nll", "tokens")
@@ -52,7 +52,7 @@ def perplexity_scorer(base_model: str = DEFAULT_MODEL, adapter: str | None = Non
     if source.is_server:
         raise ModelError(f"base model {source.name!r} is a server and cannot measure perplexity; name a local model")
     number = dtype or str(compute_dtype()).removeprefix("torch.")
-    weights = f"adapter {adapter} {adapter_hash(Path(adapter))}" if adapter else "no adapter"
+    weights = f"adapter {adapter} {adapter_hash(adapter)}" if adapter else "no adapter"
     libraries = "; ".join(f"{name} {version(name)}" for name in ("transformers", "torch"))
     signature = (
         f"perplexity; {libraries}; model and tokenizer {source.name} {source.sha256}; {weights}; {number}; "
@@ -92,7 +92,7 @@ def _likelihoods(source: ModelSource, dtype: str, cases: Sequence[Inputs]) -> li
     grades: dict[Inputs, Grade] = {}
     for adapter, sha256 in dict.fromkeys((case[0], case[1]) for case in cases):
         mine = [case for case in cases if case[:2] == (adapter, sha256)]
-        if adapter and (not Path(adapter).is_dir() or adapter_hash(Path(adapter)) != sha256):
+        if adapter and (not adapter_folder(adapter).is_dir() or adapter_hash(adapter) != sha256):
             changed = Grade(error=f"OtherAdapter: {adapter} is not the one that answered; answer anew")
             grades |= dict.fromkeys(mine, changed)
             continue

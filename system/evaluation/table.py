@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from system.records import Verdict
 
+NARROWEST = 100  # columns of a terminal that tables are made for
+FRAME = 3  # of a column: a space on either side and a line
 _MARK = {"PASS": "", "FAIL": " !", "INCONCLUSIVE": " ?", "ERROR": " ERROR"}
 
 
@@ -27,18 +29,47 @@ def claims(verdicts: Sequence[Verdict], width: int = 120) -> str:
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, width: int = 120) -> str:
-    """Cells as a table for the terminal, the first column to the left; never so narrow that a figure is cut off."""
+    """Cells as a table for the terminal, the first column to the left; no word or figure is cut off.
+
+    Columns for which there is no room stand in further tables below, each with the first column again.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(caption=caption)
-    for number, name in enumerate(head):
-        table.add_column(name, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*row)
+    room = max(width, NARROWEST)
+    needs = [_need(cells) for cells in zip(head, *rows, strict=True)]
+    tables = []
+    for columns in _parts(needs, room):
+        table = Table()
+        slack = max(0, room - 1 - sum(needs[column] for column in columns)) // len(columns)
+        for column in columns:
+            widest = max(len(cells[column]) for cells in (head, *rows))
+            table.add_column(
+                head[column], justify="right" if column else "left", width=min(needs[column] - FRAME + slack, widest)
+            )
+        for row in rows:
+            table.add_row(*(row[column] for column in columns))
+        tables.append(table)
+    tables[-1].caption = caption
     out = io.StringIO()
-    Console(file=out, width=max(width, 100, 20 * len(head)), color_system=None).print(table)
+    for table in tables:
+        Console(file=out, width=room, color_system=None).print(table)
     return out.getvalue()
+
+
+def _need(cells: Sequence[str]) -> int:
+    """Characters that a column takes at least: its longest word, the space around it and a line."""
+    return max(len(word) for cell in cells for word in cell.split() or [""]) + FRAME
+
+
+def _parts(needs: Sequence[int], room: int) -> list[list[int]]:
+    """The columns of each table: the first column, and as many of the others as fit."""
+    parts = [[0]]
+    for column in range(1, len(needs)):
+        if len(parts[-1]) > 1 and sum(needs[n] for n in parts[-1]) + needs[column] > room - 1:
+            parts.append([0])
+        parts[-1].append(column)
+    return parts
 
 
 def spread(value: float, low: float | None, high: float | None) -> str:

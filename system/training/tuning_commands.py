@@ -132,7 +132,7 @@ def examine(options: argparse.Namespace) -> int:
     tuned = Examinee.load(options.base_model, str(options.adapter), COPYING)
     judge = load_judge()
     exams = examine_adapter(base, tuned, curriculum, judge, options.data_dir, losses)
-    passport = {"adapter": adapter_hash(options.adapter), "judge": judge.signature, **_origin(options), **exams}
+    passport = {"adapter": adapter_hash(str(options.adapter)), "judge": judge.signature, **_origin(options), **exams}
     write_atomically(options.adapter / "passport.json", json.dumps(passport, indent=1) + "\n")
     print(json.dumps(exams, indent=1))
     return 0
