@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import train
-from fixtures.tiny_models import make_model
+from fixtures.tiny_models import SENTENCES, make_model
+from system.chat_format import ChatFormat
 from system.errors import SettingsError
+from system.generation import load_generator
 from system.training import tuning_commands
+from system.training.lessons import Curriculum, Lesson, Recipe
 from system.training.records import made, typed
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -61,6 +65,52 @@ def test_bad_rows_are_listed_with_file_and_line(capsys: pytest.CaptureFixture[st
     make_model("llama", tmp_path / "tiny")
     status, lines = run(capsys, "data", "--data-dir", str(tmp_path), "--base-model", str(tmp_path / "tiny"))
     assert status == 2 and any("alpaca.jsonl:1: is not JSON" in line for line in lines)
+
+
+def test_a_missing_tracker_is_told_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    status, lines = run(capsys, "sft", "--out", str(tmp_path / "new"), "--report-to", "wandb")
+    assert (status, lines) == (2, ["error: --report-to wandb: is not installed; pip install wandb"])
+
+
+class Sayings(Curriculum):
+    """A curriculum of a few sentences."""
+
+    def epoch(self, number: int) -> list[Lesson]:
+        """See Curriculum."""
+        return [Lesson(self.format.chat("Be kind.", text), text, "custom") for text in SENTENCES]
+
+    def validation(self, public: int = 40) -> list[Lesson]:
+        """See Curriculum."""
+        return self.epoch(1)
+
+
+def test_a_run_leaves_an_adapter_with_its_record_and_its_curve(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "curve"))
+    base = tmp_path / "tiny"
+    make_model("llama", base)
+    sayings = Sayings(ChatFormat(str(base)), Recipe(public={}), {}, {}, [], [], {}, {}, {})
+    monkeypatch.setattr(tuning_commands, "_curriculum", lambda options: sayings)
+    options = ("--base-model", str(base), "--rank", "4", "--epochs", "2", "--report-to", "tensorboard")
+    assert run(capsys, "sft", "--out", "new", *options)[0] == 0
+    record = json.loads((tmp_path / "new" / "training.json").read_text())
+    assert record["settings"]["epochs"] == 2 and len(record["validation"]) == 2
+    assert record["tokens_per_second"] > 0 and 0 < record["share_of_matrix_peak"] < 1
+    assert record["made"]["command"].startswith("python train.py") and record["libraries"]["peft"]
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "training.json",
+    }
+    assert any(path.stat().st_size for path in (tmp_path / "curve").glob("events.out.tfevents.*"))
+    assert not (tmp_path / "runs" / "training" / "new").exists()
+    generator = load_generator(str(base), str(tmp_path / "new"))
+    assert generator.adapter_hash
 
 
 def test_a_record_tells_no_folder_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

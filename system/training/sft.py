@@ -245,7 +245,7 @@ def train_sft(
         "rows": len(data),
         "tokens": turner.tokens,
         "reply_share": turner.reply_share,
-        "seconds": [round(s, 1) for s in turner.seconds],
+        "seconds": [round(s, 3) for s in turner.seconds],
         "history": [entry for entry in trainer.state.log_history if "loss" in entry or "eval_custom_loss" in entry],
         "validation": _by_epoch(trainer.state.log_history),
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from system.training.throughput import estimate, speed
 
 FREE_BYTES = 500_000_000  # checkpoints hold weights and two moments each in float32
 CHECKPOINTS = Path("runs") / "training"
+TRACKS = Path("runs") / "tracks"
 PUBLIC = ("alpaca", "hh_harmless", "bitext")
 
 
@@ -37,6 +40,7 @@ def sft(options: argparse.Namespace) -> int:
     from system.training.sft import SftSettings, encode, train_sft
 
     _may_write(options.out, options.replace)
+    _keep_tracks(options.report_to, options.out.name)
     curriculum = _curriculum(options)
     format = _format(options.base_model)
     shape = LoraSettings(rank=options.rank, dropout=options.dropout, targets=options.targets)
@@ -94,6 +98,7 @@ def dpo(options: argparse.Namespace) -> int:
     from system.training.dpo import DpoSettings, adapter_to_train, train_dpo
 
     _may_write(options.out, options.replace)
+    _keep_tracks(options.report_to, options.out.name)
     if not (options.start / "adapter_config.json").exists():
         raise SettingsError(f"--start {options.start}: holds no adapter_config.json; train an adapter with sft")
     curriculum = _curriculum(options)
@@ -154,6 +159,18 @@ def save_adapter(model: Any, folder: Path, record: dict[str, Any]) -> None:
         shutil.copy(folder / "README.md", fresh)
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
+
+
+def _keep_tracks(tracker: str, run: str) -> None:
+    """Give a tracker's files a place that outlives the checkpoints. Raises SettingsError if it is not installed."""
+    if tracker == "none":
+        return
+    if importlib.util.find_spec(tracker) is None:
+        raise SettingsError(f"--report-to {tracker}: is not installed; pip install {tracker}")
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(TRACKS / "tensorboard" / run))
+    os.environ.setdefault("WANDB_DIR", str(TRACKS))
+    os.environ.setdefault("WANDB_PROJECT", "support-assistant")
+    TRACKS.mkdir(parents=True, exist_ok=True)
 
 
 def _is_first_process() -> bool:
