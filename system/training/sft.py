@@ -125,7 +125,9 @@ class ReplyTrainer(Trainer):
             labels = inputs["labels"]
             total = cross_entropy(output.logits.flatten(0, 1).float(), labels.flatten(), reduction="sum")
             count = (labels != IGNORED).sum()
-        loss = total / (count if num_items_in_batch is None else num_items_in_batch)
+        # The tokens of a step are those of all processes, whose gradients are averaged.
+        share = count if num_items_in_batch is None else num_items_in_batch / self.accelerator.num_processes
+        loss = total / share
         return (loss, {"loss": loss}) if return_outputs else loss
 
     def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
