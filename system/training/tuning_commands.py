@@ -177,7 +177,7 @@ def _is_first_process() -> bool:
     """Whether this process writes: under ``accelerate launch`` one does, for all."""
     from accelerate import PartialState
 
-    return PartialState().is_main_process
+    return bool(PartialState().is_main_process)
 
 
 def _curriculum(options: argparse.Namespace) -> Curriculum:
