@@ -11,7 +11,7 @@ import torch
 from fixtures.options import ROOT
 from fixtures.tiny_models import make_model
 
-SCRIPT = '''
+SCRIPT = """
 import sys
 from pathlib import Path
 import torch
@@ -32,7 +32,7 @@ format = ChatFormat(folder)
 record = train_sft(model, format, Even(format, Recipe(public={}), {}, {}, [], [], {}, {}, {}), settings, out)
 weights = [w.detach().float() for name, w in model.named_parameters() if "lora_B" in name]
 torch.save((weights, record["steps"]), out.with_suffix(f".{torch.distributed.get_rank() if batch == 1 else 0}"))
-'''
+"""
 
 
 def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
