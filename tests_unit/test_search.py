@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from system.errors import SettingsError
 from system.training import search
 from system.training.search import NEAR, RANKS, RATES, choose, grid, key_of_plan, read_trials, run_grid
 from system.training.tuning_plots import draw
@@ -74,6 +75,17 @@ def test_a_recorded_trial_is_not_run_again(tmp_path: Path, monkeypatch: pytest.M
     run_grid(records, None)
     assert len(ran) == len(grid()) + 1
     assert [json.loads(t["key"]) for t in read_trials(records)] == [json.loads(key_of_plan(p)) for p in grid()]
+
+
+def test_trials_on_other_data_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "run_alone", lambda plan, data_dir: trial([1.0], [1.0], [1.0]))
+    records = tmp_path / "trials.jsonl"
+    run_grid(records, None)
+    lines = [json.loads(line) for line in records.read_text().splitlines()]
+    lines[3]["made"]["data"]["custom_support.jsonl"] = "another"
+    records.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(SettingsError, match=r"trial 3 was run on other data \(custom_support.jsonl\)"):
+        run_grid(records, None)
 
 
 def test_plots_and_table(tmp_path: Path) -> None:

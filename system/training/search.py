@@ -16,6 +16,7 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
+from system.errors import SettingsError
 from system.rows import LineWriter
 from system.training.custom import EXAMPLES, PASSAGES
 from system.training.lessons import Recipe
@@ -50,6 +51,7 @@ def grid() -> list[Plan]:
 
 def run_grid(records: Path, data_dir: Path | None) -> None:
     """Run what is not recorded yet, one trial after the other."""
+    _must_be_comparable(records, data_dir)
     done = {trial["key"] for trial in read_trials(records)}
     for plan in grid():
         if key_of_plan(plan) not in done:
@@ -60,6 +62,7 @@ def run_bayes(records: Path, data_dir: Path | None, trials: int, storage: Path) 
     """Run proposals until the study holds ``trials``; the objective is the loss on the dev references."""
     import optuna
 
+    _must_be_comparable(records, data_dir)
     storage.parent.mkdir(parents=True, exist_ok=True)
     address = f"sqlite:///{storage}"
     study = optuna.create_study(
@@ -106,6 +109,16 @@ def _write(records: Path, stage: str, plan: Plan, record: dict[str, Any], data_d
     origin = made((EXAMPLES, PASSAGES), data_dir)
     with LineWriter(records) as writer:
         writer.write({"stage": stage, "key": key_of_plan(plan), **record, "made": origin})
+
+
+def _must_be_comparable(records: Path, data_dir: Path | None) -> None:
+    """Raises SettingsError if trials were recorded on other data: their losses are those of another task."""
+    data = made((EXAMPLES, PASSAGES), data_dir)["data"]
+    for number, trial in enumerate(read_trials(records)):
+        differ = sorted(name for name, sha in trial["made"]["data"].items() if data.get(name) != sha)
+        if differ:
+            names = ", ".join(differ)
+            raise SettingsError(f"{records}: trial {number} was run on other data ({names}); give --out a new folder")
 
 
 def read_trials(records: Path) -> list[dict[str, Any]]:
