@@ -15,7 +15,7 @@ from system.rows import write_whole
 from system.training.search import CHOICE, RANKS, RATES, choose
 
 MARKERS = "osD"
-DASHES = ("-", "--", ":", "-.")
+DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # told apart by colour-blind people (Okabe, Ito)
 
 
@@ -27,7 +27,7 @@ def draw(trials: Sequence[dict[str, Any]], folder: Path) -> None:
     import matplotlib.pyplot as plt
 
     grid = [trial for trial in trials if trial["stage"] == "grid"]
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4.6), layout="constrained")
     panels = (("custom", "loss on held-out examples"), ("references", "loss on dev references"))
     for axis, (name, title) in zip(axes, panels, strict=False):
         for trial in grid:
@@ -38,7 +38,7 @@ def draw(trials: Sequence[dict[str, Any]], folder: Path) -> None:
         steps = [(entry["step"], entry["loss"]) for entry in trial["history"] if "loss" in entry]
         axes[2].plot(*zip(*steps, strict=True), **{**_look(trial), "marker": "", "linewidth": 1})
     axes[2].set(xlabel="step", ylabel="nats per token", title="training loss")
-    axes[1].legend(fontsize=6, ncols=2)
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", fontsize=7, ncols=len(RATES))
     figure.savefig(folder / "curves.png", dpi=130)
     plt.close(figure)
     write_whole(folder / "trials.md", table(trials).encode())
