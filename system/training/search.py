@@ -69,9 +69,10 @@ def run_bayes(records: Path, data_dir: Path | None, trials: int, storage: Path) 
         study_name=STUDY,
         storage=address,
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=0),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=1),
     )
+    # A resumed study goes on with fresh draws; the same seed would propose its first trial again.
+    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))
     while len([t for t in study.get_trials() if t.state.is_finished()]) < trials:
         trial = study.ask()
         plan = proposed(trial)
