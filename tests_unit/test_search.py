@@ -88,6 +88,21 @@ def test_trials_on_other_data_are_not_compared(tmp_path: Path, monkeypatch: pyte
         run_grid(records, None)
 
 
+def test_a_resumed_study_proposes_something_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study killed within its first trial, and gone on with, once proposed that trial again."""
+    proposals: list[str] = []
+
+    def killed(plan: search.Plan, data_dir: Path | None, study: object) -> dict[str, Any]:
+        proposals.append(key_of_plan(plan))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search, "run_alone", killed)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            search.run_bayes(tmp_path / "trials.jsonl", tmp_path, 1, tmp_path / "study.db")
+    assert len(set(proposals)) == 3
+
+
 def test_plots_and_table(tmp_path: Path) -> None:
     settings = {"batch": 8, "accumulation": 1}
     trials = []
