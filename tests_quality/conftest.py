@@ -156,13 +156,13 @@ def judge_claim(
 ) -> Callable[[Claim], Verdict]:
     """Judge one claim of the run, corrected for all of gates.toml."""
     scores: dict[str, dict[str, list[Score]]] = {}
-    expected: dict[str, set[str]] = {}
+    expected: dict[str, dict[str, list[str]]] = {}
     for claim in claims():
         for variant in (claim.better, claim.worse):
             if variant not in scores.setdefault(claim.metric, {}):
                 found, wanted = rulers.score(claim.metric, run.get(variant, []), complaints)
                 scores[claim.metric][variant] = found
-                expected.setdefault(claim.metric, set()).update(wanted)
+                expected.setdefault(claim.metric, {})[variant] = wanted
     verdicts = dict(zip(claims(), judge_claims(claims(), scores, expected), strict=True))
 
     def judge_claim(claim: Claim) -> Verdict:

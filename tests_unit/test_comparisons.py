@@ -211,12 +211,13 @@ def test_a_claim_without_its_cases_is_an_error() -> None:
 
 
 def test_nothing_scored_is_an_error() -> None:
-    """A metric or variant without scores, or a case that was expected of both, gives no verdict but a name."""
+    """A metric or variant without scores, or a case expected of one of the two, gives no verdict but a name."""
     verdicts = judge_claims([claim("a"), replace(claim("b"), metric="bleu"), claim("c", "new")], scores())
     assert [v.status for v in verdicts] == ["PASS", "ERROR", "ERROR"]
     assert verdicts[1].reason == "rag: no case was scored; plain: no case was scored"
     assert verdicts[2].reason.startswith("new: no case was scored; new: cases are missing: t-000, t-001")
-    (verdict,) = judge_claims([claim("a")], scores(), {"facts": [f"t-{i:03}" for i in range(41)]})
+    asked = {"rag": [f"t-{i:03}" for i in range(41)], "new": ["t-999"]}
+    (verdict,) = judge_claims([claim("a")], scores(), {"facts": asked})
     assert verdict.reason == "rag: cases are missing: t-040; plain: cases are missing: t-040"
     assert judge_claims([], {}) == []
 

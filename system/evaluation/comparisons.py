@@ -94,18 +94,20 @@ def load_claims(path: Path) -> tuple[Claim, ...]:
 def judge_claims(
     claims: Sequence[Claim],
     scores: Mapping[str, ByVariant],
-    expected: Mapping[str, Collection[str]] | None = None,
+    expected: Mapping[str, Mapping[str, Collection[str]]] | None = None,
 ) -> list[Verdict]:
     """Judge all claims of a gates file on scores by metric and variant; one verdict a claim, in their order.
 
     Give the whole file's claims, also if only some verdicts are wanted. A claim that cannot be tested is an ERROR
     that names the cases at fault, stays in the family, and counts there as p = 1: a claim that passes although
-    others lack their scores passes with them, too. ``expected`` are, by metric, the ids that must be scored.
+    others lack their scores passes with them, too. ``expected`` are, by metric and variant, the ids that must be
+    scored; a claim needs those of its two variants.
     """
     faults, sound = {}, {}
     for number, claim in enumerate(claims):
-        by_variant, wanted = scores.get(claim.metric, {}), (expected or {}).get(claim.metric)
+        by_variant, asked = scores.get(claim.metric, {}), (expected or {}).get(claim.metric, {})
         pair = (claim.better, claim.worse)
+        wanted = {case for variant in pair for case in asked.get(variant, ())} if asked else None
         found, unscored = pairing_faults(by_variant, claim.metric, *pair, expected=wanted, scale=claim.scale)
         if found:
             cases = by_variant.get(claim.better, ())
