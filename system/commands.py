@@ -165,12 +165,13 @@ def explain(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Print a run log as Markdown, the variants' answers side by side."""
-    from system.evaluation.reading import side_by_side
+    from system.evaluation.reading import read_grades, side_by_side
     from system.runlog import read_run
     from system.variants import find_variants
 
-    wanted = {variant.name for variant in find_variants(options.variant)} if options.variant else None
-    print(side_by_side([r for r in read_run(options.run) if wanted is None or r.variant in wanted]))
+    wanted = [variant.name for variant in find_variants(options.variant)] if options.variant else []
+    grades = read_grades(options.scores) if options.scores else None
+    print(side_by_side([r for r in read_run(options.run) if not wanted or r.variant in wanted], wanted, grades))
     return 0
 
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from system.evaluation.deciding import calibration_error, decision_report, risk_coverage, roc_auc
-from system.evaluation.reading import side_by_side
 from system.records import Complaint, Decision
 
 cases = st.lists(st.tuples(st.integers(0, 20).map(lambda n: n / 20), st.booleans()), min_size=2, max_size=40)
@@ -58,8 +57,3 @@ def test_report_counts_every_pair_of_label_and_decision():
     assert "| RAG | 2 | 1 | 0 |" in report
     assert "| DIRECT | 1 | 1 | 0 |" in report
     assert "| ESCALATE | 0 | 0 | 1 |" in report
-
-
-def test_nothing_to_read_is_an_empty_page():
-    """A run without responses is an empty page, not an error."""
-    assert side_by_side([]) == ""
