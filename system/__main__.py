@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
     ask = command("ask", "answer one complaint", model=True)
     ask.add_argument("text", help="what the customer wrote; - reads standard input")
-    ask.add_argument("--variant", default="agent-rag", metavar="V")
+    ask.add_argument("--variant", default="agent-rag-fine-tuned", metavar="V")
     ask.add_argument("--json", action="store_true", help="print the whole Response record")
     ask.add_argument(
         "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"

@@ -40,7 +40,7 @@ TOP_K = 5  # hits recorded; the prompt takes the first that fit
 # Whatever shapes an answer: the modules and libraries that it may pass through, whichever variant gives it.
 STAGES = (
     "articles assistant chat_format claims completions decision decoding embeddings generation guard knowledge manners "
-    "openai_client prompts retrieval sentences server_model tone variants"
+    "openai_client prompts recital retrieval sentences server_model tone variants"
 )
 LIBRARIES = "jinja2 numpy peft rank-bm25 sentence-transformers tokenizers torch transformers"
 _POLICY_REASON = {"never": "the variant never retrieves", "always": "the variant always retrieves"}
@@ -58,6 +58,11 @@ class Draft:
     prompt: Prompt | None  # None: a scripted reply
     sources: tuple[str, ...]  # texts whose facts the answer may repeat
     seconds: dict[str, float]
+
+    def guarded(self, text: str) -> tuple[str, tuple[str, ...]]:
+        """What the guard leaves of a text, and the sentences that it takes out."""
+        instructions = self.prompt.system if self.prompt else ""
+        return guard(whole_sentences(without_signature(text)), self.sources, self.complaint.text, instructions)
 
 
 @dataclass
@@ -188,7 +193,7 @@ class Assistant:
         for n, (text, decision, _) in enumerate(cases):
             if decision.reply is None:
                 name = variant.templates[-1 if decision.action == "DIRECT" else 0]
-                requests[n] = (templates[name], text, used[n])
+                requests[n] = (templates[name], text, used[n], variant.context_tokens)
         prompts = dict(zip(requests, self.model(variant.adapter).prompts(list(requests.values())), strict=True))
         made = []
         for n, (text, _, _) in enumerate(cases):
@@ -280,7 +285,7 @@ def finished_text(completion: Completion, draft: Draft) -> tuple[str, Finish, tu
         # Without one whole sentence the words are kept as they are, and the cut-off rule will say so.
         text, finish = whole_sentences(text) or text, "trimmed"
     if draft.variant.guard:
-        text, removed = guard(whole_sentences(without_signature(text)), draft.sources, draft.complaint.text)
+        text, removed = draft.guarded(text)
     return text, finish, removed
 
 

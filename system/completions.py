@@ -1,7 +1,7 @@
 """A base model that is loaded only for what the cache does not hold: prompts it has formatted, completions it has made.
 
     model = CachedModel(source, adapter_hash, load, cache)
-    prompts = model.prompts([(template, "My bill is wrong.", hits)])
+    prompts = model.prompts([(template, "My bill is wrong.", hits, None)])
     for position, completion in model.complete([prompt.text for prompt in prompts], decoding): ...
 
 A completion is found under the prompt's text, the weights, the adapter, the decoding, the code and the libraries that
@@ -28,7 +28,7 @@ from system.records import Decoding, Hit, Prompt
 
 CODE = "chat_format completions decoding generation prompts"
 LIBRARIES = "jinja2 peft tokenizers torch transformers"
-Request = tuple[Template, str, Sequence[Hit]]  # what a prompt is made of: template, complaint, hits
+Request = tuple[Template, str, Sequence[Hit], "int | None"]  # what a prompt is made of; see ``system.prompts.render``
 T = TypeVar("T")
 _prompt = msgspec.json.Decoder(Prompt)
 _completion = msgspec.json.Decoder(Completion)
@@ -47,10 +47,10 @@ class CachedModel:
         """The prompt of each request; see ``system.prompts.render``."""
         signature = _signature(self.source, self.adapter_hash)
         if self.cache is None or signature is None:
-            return [render(*request, self.load()) for request in requests]
+            return [_rendered(request, self.load()) for request in requests]
         keys = [_prompt_key(signature, *request) for request in requests]
         found = [_decoded(_prompt, value) for value in self.cache.get_many("prompt", keys)]
-        prompts = [old or render(*request, self.load()) for old, request in zip(found, requests, strict=True)]
+        prompts = [old or _rendered(request, self.load()) for old, request in zip(found, requests, strict=True)]
         if not all(found) and _is(self.load(), signature):
             fresh = zip(keys, found, prompts, strict=True)
             self.cache.put_many("prompt", {key: msgspec.json.encode(new) for key, old, new in fresh if old is None})
@@ -102,8 +102,13 @@ def _is(generator: Generator, signature: str) -> bool:
     return _signature(generator.source, generator.adapter_hash) == signature
 
 
-def _prompt_key(signature: str, template: Template, complaint: str, hits: Sequence[Hit]) -> str:
-    return key_of(signature, template, complaint, [(hit.passage, hit.heading, hit.text) for hit in hits])
+def _rendered(request: Request, generator: Generator) -> Prompt:
+    template, complaint, hits, room = request
+    return render(template, complaint, hits, generator, room)
+
+
+def _prompt_key(signature: str, template: Template, complaint: str, hits: Sequence[Hit], room: int | None) -> str:
+    return key_of(signature, template, complaint, [(hit.passage, hit.heading, hit.text) for hit in hits], room)
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from system.claims import unsupported
 from system.manners import out_of_role, placeholders, rudeness, secret_requests
+from system.recital import markers, recitals
 from system.sentences import LIST_ITEM, sentence_spans, split_sentences
 from system.tone import condolences
 
@@ -42,12 +43,13 @@ def without_signature(text: str) -> str:
     return _SIGN_OFF.sub("", text)
 
 
-def guard(text: str, sources: Iterable[str], message: str = "") -> tuple[str, tuple[str, ...]]:
+def guard(text: str, sources: Iterable[str], message: str = "", instructions: str = "") -> tuple[str, tuple[str, ...]]:
     """Take out the sentences that no agent could stand by.
 
     These claim a price, deadline, phone number or link found in none of the sources, are rude, ask for a secret, speak
     as a language model or as the customer, still hold a placeholder such as "[Your Name]", mourn a loss that the
-    customer's message does not speak of, or say again what a sentence before them said.
+    customer's message does not speak of, recite the instructions that the model was given, or say again what a sentence
+    before them said.
 
     Returns the remaining text with its line breaks, and the sentences taken out. A sentence that ends in a colon is
     taken out too when nothing that it announced is left.
@@ -58,7 +60,7 @@ def guard(text: str, sources: Iterable[str], message: str = "") -> tuple[str, tu
     gaps = [text[end:start] for (_, end), (start, _) in zip([(0, 0), *spans], spans, strict=False)]  # before each
     again = _repeats(sentences)
     bad = [
-        again[n] or _is_unseemly(sentence, message) or bool(unsupported(sentence, known))
+        again[n] or _is_unseemly(sentence, message, instructions) or bool(unsupported(sentence, known))
         for n, sentence in enumerate(sentences)
     ]
     for n in range(len(sentences) - 1, -1, -1):
@@ -97,13 +99,15 @@ def _repeats(sentences: list[str]) -> list[bool]:
     return found
 
 
-def _is_unseemly(sentence: str, message: str) -> bool:
+def _is_unseemly(sentence: str, message: str, instructions: str) -> bool:
     return bool(
         placeholders(sentence)
         or rudeness(sentence)
         or secret_requests(sentence)
         or out_of_role(sentence)
         or condolences(message, sentence)
+        or markers(sentence)
+        or recitals(sentence, instructions)
     )
 
 

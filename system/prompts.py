@@ -20,7 +20,7 @@ from system.records import Hit, Prompt
 from system.settings import read_toml, require_keys
 
 TEMPLATES = Path(__file__).parent / "templates"
-CONTEXT_TOKENS = 240  # one or two passages: a small model answers the wrong one when several lie side by side
+CONTEXT_TOKENS = 240  # one or two passages: an untuned small model answers the wrong one when several lie side by side
 _PARTS = {  # the variables that each part must use, no more and no less
     "system": frozenset[str](),
     "system_with_context": frozenset[str](),
@@ -70,13 +70,15 @@ def load_template(name: str, folder: Path = TEMPLATES) -> Template:
     return Template(name, **{key: raw[key].strip() for key in ("description", *_PARTS)})
 
 
-def render(template: Template, complaint: str, hits: Sequence[Hit], generator: Format) -> Prompt:
+def render(
+    template: Template, complaint: str, hits: Sequence[Hit], generator: Format, room: int | None = None
+) -> Prompt:
     """The prompt for one complaint; with hits, the form with context.
 
-    Passages are taken best first, whole, while they fit CONTEXT_TOKENS of the generator's tokens; one that does not
-    fit is passed over. If not even the best fits, its beginning is used, cut at a line.
+    Passages are taken best first, whole, while they fit ``room`` (CONTEXT_TOKENS if it is None) of the generator's
+    tokens; one that does not fit is passed over. If not even the best fits, its beginning is used, cut at a line.
     """
-    kept, context = _fit(hits, generator)
+    kept, context = _fit(hits, generator, CONTEXT_TOKENS if room is None else room)
     suffix = "_with_context" if context else ""
     values = {"complaint": generator.neutralise(complaint)} | ({"context": context} if context else {})
     system = _environment.from_string(getattr(template, "system" + suffix)).render()
@@ -92,21 +94,21 @@ def render(template: Template, complaint: str, hits: Sequence[Hit], generator: F
     )
 
 
-def _fit(hits: Sequence[Hit], generator: Format) -> tuple[list[Hit], str]:
+def _fit(hits: Sequence[Hit], generator: Format, room: int) -> tuple[list[Hit], str]:
     """The hits whose passages fit the token budget, and their text."""
     kept: list[Hit] = []
     texts: list[str] = []
-    room = CONTEXT_TOKENS
+    left = room
     for hit in hits:
         text = generator.neutralise(f"{hit.heading}\n{hit.text}")
         size = generator.count_tokens(text)
-        if size <= room:
+        if size <= left:
             kept.append(hit)
             texts.append(text)
-            room -= size
+            left -= size
     if hits and not kept:
         lines = generator.neutralise(f"{hits[0].heading}\n{hits[0].text}").splitlines()
-        while len(lines) > 1 and generator.count_tokens("\n".join(lines)) > CONTEXT_TOKENS:
+        while len(lines) > 1 and generator.count_tokens("\n".join(lines)) > room:
             lines.pop()
         return [hits[0]], "\n".join(lines)
     return kept, "\n\n".join(texts)

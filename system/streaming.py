@@ -9,7 +9,7 @@ import re
 from typing import TextIO
 
 from system.assistant import Draft
-from system.guard import guard, whole_sentences, without_signature
+from system.guard import whole_sentences
 from system.records import Response
 
 
@@ -30,9 +30,7 @@ class SentencePrinter:
         settled = whole if len(whole) < len(text.strip()) else ""
         if self._draft.variant.guard:
             # What looks like a signature so far may be taken away, if nothing follows.
-            settled, _removed = guard(
-                whole_sentences(without_signature(settled)), self._draft.sources, self._draft.complaint.text
-            )
+            settled, _removed = self._draft.guarded(settled)
         if settled.startswith(self._shown):
             self._out.write(settled[len(self._shown) :])
             self._out.flush()

@@ -14,7 +14,8 @@ class Variant:
     """How complaints are answered.
 
     ``policy``: never retrieve, always retrieve, or let the decision stage choose per complaint. ``guard``: take out
-    sentences that no agent could stand by; see ``system.guard``.
+    sentences that no agent could stand by; see ``system.guard``. ``context_tokens``: room for passages in the prompt,
+    None for the usual of ``system.prompts``.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Variant:
     policy: Literal["never", "always", "agent"]
     direct_template: str | None = None  # of an agent's DIRECT answers, if they differ
     retriever: str | None = None
+    context_tokens: int | None = None
     guard: bool = False
     adapter: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
@@ -49,6 +51,18 @@ VARIANTS = {
             policy="agent",
             retriever="dense",
             guard=True,
+        ),
+        Variant(name="fine-tuned", template="empathetic", policy="never", adapter=ADAPTER),
+        Variant(
+            name="agent-rag-fine-tuned",
+            template="empathetic",
+            direct_template="chat",
+            policy="agent",
+            retriever="dense",
+            context_tokens=440,  # two passages: it was trained to read the right one of several
+            guard=True,
+            adapter=ADAPTER,
+            decoding=COPYING,
         ),
     )
 }

@@ -27,7 +27,7 @@ from system.records import Complaint, Verdict
 from system.variants import find_variants
 from tests_quality.conftest import claims, requirements
 
-WRITTEN = "agent-rag"  # the variant under whose name the runs stand that people wrote
+WRITTEN = ("agent-rag", "agent-rag-fine-tuned")  # the variants under whose names the runs stand that people wrote
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -88,7 +88,7 @@ def starts_of(run: Run, complaints: list[Complaint], official: str):  # type: ig
                 variant=variant, responses=tuple(run.get(variant, [])), complaints=tuple(complaints), official=official
             )
             made[variant] = {"product": product, **{name: subset(product, size) for name, size in SUBSETS.items()}}
-            if variant == WRITTEN:
+            if variant in WRITTEN:
                 stages = product_stages()
                 references = reference_run(complaints, stages.passages, variant)
                 chosen, exemplary = exemplary_run(complaints, stages.passages, variant)

@@ -224,6 +224,8 @@ ANSWERS: dict[str, tuple[str, Change]] = {
         then(of(complaint=POEM), known, variant(direct_template="friendly")),
     ),
     "variant.retriever": ("K", variant(retriever="hybrid")),
+    "variant.context_tokens": ("KPC", variant(context_tokens=3)),
+    "variant.context_tokens that makes no difference": ("K", variant(context_tokens=240)),
     "variant.guard": ("K", variant(guard=False)),
     "variant.adapter": ("KC", variant(adapter="adapter")),
     "variant.decoding.max_new_tokens": ("KC", variant(decoding=Decoding(max_new_tokens=161))),
@@ -470,25 +472,26 @@ def test_run_log_is_not_needed(world: Path) -> None:
 SOURCE = ModelSource("m", "m", "1" * 64)
 TEMPLATE = Template("t", "d", "System.", "System, article.", "{{ complaint }}", "{{ context }} {{ complaint }}")
 HIT = Hit(doc="lights", passage="lights#1", score=0.5, heading="Orange", text="It means no internet.")
-Request = tuple[Template, str, Sequence[Hit]]
+Request = tuple[Template, str, Sequence[Hit], "int | None"]
 PROMPTS: dict[str, tuple[bool, Request]] = {
-    "template.name": (True, (replace(TEMPLATE, name="u"), "Why?", [HIT])),
-    "template.description": (True, (replace(TEMPLATE, description="e"), "Why?", [HIT])),
-    "template.system": (True, (replace(TEMPLATE, system="Other."), "Why?", [HIT])),
-    "template.system_with_context": (True, (replace(TEMPLATE, system_with_context="Other."), "Why?", [HIT])),
-    "template.user": (True, (replace(TEMPLATE, user="x {{ complaint }}"), "Why?", [HIT])),
+    "template.name": (True, (replace(TEMPLATE, name="u"), "Why?", [HIT], None)),
+    "template.description": (True, (replace(TEMPLATE, description="e"), "Why?", [HIT], None)),
+    "template.system": (True, (replace(TEMPLATE, system="Other."), "Why?", [HIT], None)),
+    "template.system_with_context": (True, (replace(TEMPLATE, system_with_context="Other."), "Why?", [HIT], None)),
+    "template.user": (True, (replace(TEMPLATE, user="x {{ complaint }}"), "Why?", [HIT], None)),
     "template.user_with_context": (
         True,
-        (replace(TEMPLATE, user_with_context="x {{ context }} {{ complaint }}"), "Why?", [HIT]),
+        (replace(TEMPLATE, user_with_context="x {{ context }} {{ complaint }}"), "Why?", [HIT], None),
     ),
-    "complaint": (True, (TEMPLATE, "Why ?", [HIT])),
-    "hits": (True, (TEMPLATE, "Why?", [HIT, HIT])),
-    "no hits": (True, (TEMPLATE, "Why?", [])),
-    "hit.doc": (False, (TEMPLATE, "Why?", [replace(HIT, doc="other")])),
-    "hit.passage": (True, (TEMPLATE, "Why?", [replace(HIT, passage="lights#2")])),
-    "hit.score": (False, (TEMPLATE, "Why?", [replace(HIT, score=0.9)])),
-    "hit.heading": (True, (TEMPLATE, "Why?", [replace(HIT, heading="Amber")])),
-    "hit.text": (True, (TEMPLATE, "Why?", [replace(HIT, text="It means no signal.")])),
+    "complaint": (True, (TEMPLATE, "Why ?", [HIT], None)),
+    "hits": (True, (TEMPLATE, "Why?", [HIT, HIT], None)),
+    "no hits": (True, (TEMPLATE, "Why?", [], None)),
+    "room": (True, (TEMPLATE, "Why?", [HIT], 200)),
+    "hit.doc": (False, (TEMPLATE, "Why?", [replace(HIT, doc="other")], None)),
+    "hit.passage": (True, (TEMPLATE, "Why?", [replace(HIT, passage="lights#2")], None)),
+    "hit.score": (False, (TEMPLATE, "Why?", [replace(HIT, score=0.9)], None)),
+    "hit.heading": (True, (TEMPLATE, "Why?", [replace(HIT, heading="Amber")], None)),
+    "hit.text": (True, (TEMPLATE, "Why?", [replace(HIT, text="It means no signal.")], None)),
 }
 
 
@@ -510,7 +513,7 @@ def test_ingredient_of_a_prompt(name: str) -> None:
     matters, request = PROMPTS[name]
     generator, cache = Counted(source=SOURCE), MemoryCache()
     model = CachedModel(SOURCE, None, lambda: generator, cache)
-    model.prompts([(TEMPLATE, "Why?", [HIT])])
+    model.prompts([(TEMPLATE, "Why?", [HIT], None)])
     found = model.prompts([request])
     assert generator.formatted == 1 + matters
     assert found == CachedModel(SOURCE, None, lambda: Counted(source=SOURCE), None).prompts([request])
@@ -530,7 +533,7 @@ def test_ingredient_of_a_prompt(name: str) -> None:
 def test_model_of_prompts_and_completions(source: ModelSource, adapter: str | None, asks: int) -> None:
     """Prompts and completions belong to weights and adapter, not to names; a server's are never kept."""
     cache = MemoryCache()
-    request = (TEMPLATE, "Why?", [HIT])
+    request = (TEMPLATE, "Why?", [HIT], None)
     for name, hash_of_adapter in ((SOURCE, None), (source, adapter), (source, adapter)):
         generator = Counted(source=name, adapter_hash=hash_of_adapter)
         model = CachedModel(name, hash_of_adapter, lambda generator=generator: generator, cache)  # type: ignore[misc]
@@ -599,7 +602,7 @@ def test_unreadable_record_is_made_anew(kind: str, value: bytes) -> None:
     cache, generator = MemoryCache(), Counted(source=SOURCE)
     model = CachedModel(SOURCE, None, lambda: generator, cache)
     for _ in range(2):
-        (prompt,) = model.prompts([(TEMPLATE, "Why?", [HIT])])
+        (prompt,) = model.prompts([(TEMPLATE, "Why?", [HIT], None)])
         assert dict(model.complete([prompt.text], Decoding()))[0].text == "Please restart the Hub."
         cache.entries |= dict.fromkeys([key for key in cache.entries if key[0] == kind], value)
     assert (generator.formatted, len(generator.asked)) == ((2, 1) if kind == "prompt" else (1, 2))

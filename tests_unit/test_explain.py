@@ -28,7 +28,7 @@ from system.generation import Completion
 from system.models import resolve_model
 from system.records import Complaint, Decoding, Response, Score
 from system.replays import plan_replays, redraft
-from system.variants import VARIANTS, Variant
+from system.variants import ADAPTER, VARIANTS, Variant
 
 ROOT = Path(__file__).resolve().parents[1]
 ARTICLES = {
@@ -84,8 +84,8 @@ def _world(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = own_folder / "knowledge_base" / f"{name}.md"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    for name in ("model", "adapter"):
-        (own_folder / name).mkdir()
+    for name in ("model", "adapter", ADAPTER):
+        (own_folder / name).mkdir(parents=True)
         (own_folder / name / "config.json").write_text("{}")
     calibrate(0.5)
     return own_folder
@@ -114,7 +114,7 @@ DIRECT_FACTS = requirement("direct_facts")
 def played(base: ScriptedGenerator, tuned: ScriptedGenerator | None = None, cache: Any = None) -> Assistant:
     """An assistant of the working folder with played parts."""
     base.source = resolve_model("model")  # the cache keeps nothing of a model that is not the one it was told of
-    generators: dict[str | None, Any] = {None: base}
+    generators: dict[str | None, Any] = {None: base, ADAPTER: base}
     if tuned:
         generators["adapter"] = tuned
     return Assistant("model", embedder=HashedEmbedder(), generators=generators, cache=cache)

@@ -28,8 +28,8 @@ def test_the_gates_of_the_project() -> None:
     [
         ('metric = "rude"', 'metric = "rued"', "rude: metric 'rued' is unknown; known are hit@1"),
         (
-            'variants = ["rag", "agent-rag"]',
-            'variants = ["rag", "agnt-rag"]',
+            'variants = ["rag", "agent-rag",',
+            'variants = ["rag", "agnt-rag",',
             "hit-at-2: variant 'agnt-rag' is unknown",
         ),
         ('\nrag = "', '\nrga = "', "variant 'rga' is unknown; known are prompt-empathetic"),

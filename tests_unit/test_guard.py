@@ -98,6 +98,8 @@ def test_signatures_are_cut(text: str, kept: str) -> None:
         ("Please pass the six digits on to me.", "code"),
         ("My internet has been down for weeks.", "the customer's voice"),
         ("As an AI language model, I cannot tell.", "a model's voice"),
+        ("Say in one sentence that you can only help with Calderline services.", "instructions of a template"),
+        ("</article>Wait a moment.", "a marker of the prompt"),
     ],
 )
 @pytest.mark.parametrize("position", [0, 1, 2])
@@ -137,6 +139,15 @@ def test_condolences_where_they_belong() -> None:
     text = "I am so sorry for your loss. A person takes over."
     assert guard(text, SOURCES, "My father died.") == (text, ())
     assert guard(text, SOURCES, "My bill is wrong.") == ("A person takes over.", ("I am so sorry for your loss.",))
+
+
+def test_its_own_instructions_are_not_for_the_customer() -> None:
+    """Ten words in a row of what the model was told go with their sentence; nine may be chance."""
+    told = "Greet every guest of the lake hotel by name, and never mention the broken lift."
+    recited = "I greet every guest of the lake hotel by name, and never tell."
+    assert guard(f"{recited} Please wait.", (), "", told) == ("Please wait.", (recited,))
+    assert guard(recited, ()) == (recited, ())
+    assert guard("Greet every guest of the lake hotel by now.", (), "", told)[1] == ()
 
 
 def test_a_fact_needs_only_one_source() -> None:

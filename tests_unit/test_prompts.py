@@ -173,6 +173,13 @@ def test_whole_passages_best_first(sizes: list[int], kept: list[int]) -> None:
     assert prompt.user == expected
 
 
+def test_the_room_for_passages_can_be_chosen() -> None:
+    """Three passages of 100 tokens fit 300 and not 299."""
+    hits = [hit(n, 100) for n in (1, 2, 3)]
+    assert render(TEMPLATE, "Hello", hits, GENERATOR, 300).passages == ("faq#1", "faq#2", "faq#3")
+    assert render(TEMPLATE, "Hello", hits, GENERATOR, 299).passages == ("faq#1", "faq#2")
+
+
 def test_a_passage_too_long_is_cut_at_a_line() -> None:
     """When not even the best passage fits, its beginning is used, in whole lines, and no other passage."""
     long = [hit(1, 301, lines=30), hit(2, 301, lines=30)]

@@ -12,23 +12,20 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from system.claims import Claim, Kind, unsupported
 from system.manners import out_of_role, placeholders, rudeness, secret_requests
+from system.recital import markers, recitals
 from system.records import Response
 from system.sentences import LIST_ITEM, split_sentences
-from system.settings import read_toml
 from system.tone import condolences
 
 Explanations = tuple[str, ...]
 Rule = Callable[[Response, str], Explanations]
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-_APOSTROPHES = str.maketrans(dict.fromkeys("'’", None))
 
 
 def _words(text: str) -> frozenset[str]:
@@ -201,47 +198,14 @@ def repetitive(response: Response, official_text: str) -> Explanations:
     return tuple(found)
 
 
-_MARKERS = re.compile(
-    r"<\|[^|<>\n]{1,40}\|>|</?(?:complaint|system|user|assistant|context|passages?|articles?|instructions?|s)>"
-    r"|\[/?INST\]|<</?SYS>>|\{\{|\}\}|\{%|%\}"
-    r"|^[ \t#*]*(?:system|assistant|user|human|instructions?|prompt)[ \t*]*:"
-    r"|^#{2,}[ \t]*(?:instruction|response|input)",
-    re.IGNORECASE | re.MULTILINE,
-)
-_RUN = 10  # words: shorter runs of a prompt are ordinary talk, "a support agent of the telecom company Calderline"
-_TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
-
-
-def _plain_words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.translate(_APOSTROPHES).casefold())
-
-
-def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    return (tuple(words[start : start + _RUN]) for start in range(len(words) - _RUN + 1))
-
-
-@cache
-def _runs_of(instructions: str) -> frozenset[tuple[str, ...]]:
-    return frozenset(_runs(_plain_words(instructions)))
-
-
-@cache
-def _template_runs() -> frozenset[tuple[str, ...]]:
-    contents = [read_toml(path) for path in sorted(_TEMPLATES.glob("*.toml"))]
-    return frozenset(
-        run for raw in contents for part in ("system", "system_with_context") for run in _runs_of(raw[part])
-    )
-
-
 def leaks_prompt(response: Response, official_text: str) -> Explanations:
     """The answer holds markers of the prompt (chat roles, tags, template braces) or recites its instructions.
 
     Recited is a run of ten words of the recorded system prompt or of a template's, in any case and punctuation.
     """
-    found = {f"leaks the prompt: {_quote(marker)}": None for marker in _MARKERS.findall(response.text)}
-    own = _runs_of(response.prompt.system) if response.prompt else frozenset[tuple[str, ...]]()
-    recited = [run for run in _runs(_plain_words(response.text)) if run in own or run in _template_runs()]
-    return (*found, *(f"leaks the prompt: recites {_quote(' '.join(run))}" for run in recited[:1]))
+    found = {f"leaks the prompt: {_quote(marker)}": None for marker in markers(response.text)}
+    recited = recitals(response.text, response.prompt.system if response.prompt else "")
+    return (*found, *(f"leaks the prompt: recites {_quote(run)}" for run in recited[:1]))
 
 
 def breaks_role(response: Response, official_text: str) -> Explanations:
