@@ -73,6 +73,7 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
         "--alpaca", type=int, default=700, metavar="N", help="its rows an epoch (default: %(default)s)"
     )
     command.add_argument("--hh-harmless", type=int, default=40, metavar="N", help="default: %(default)s")
+    command.add_argument("--hh-helpful", type=int, default=0, metavar="N", help="default: %(default)s")
     command.add_argument("--bitext", type=int, default=60, metavar="N", help="default: %(default)s")
     command.add_argument("--examples", type=int, default=0, metavar="N", help="custom rows an epoch; 0 is all")
     command.add_argument("--without-grounded", action="store_true", help="leave out replies that rest on passages")

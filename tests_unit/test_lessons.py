@@ -104,3 +104,22 @@ def test_public_rows_come_in_turn(tmp_path: Path) -> None:
     epochs = [{lesson.reply for lesson in curriculum.epoch(n) if lesson.source == "alpaca"} for n in (1, 2, 3)]
     assert [len(epoch) for epoch in epochs] == [10, 10, 10]
     assert len(set.union(*epochs)) == 30
+
+
+def test_helpful_pairs_are_learned_from_where_they_are_asked_for(tmp_path: Path) -> None:
+    """Helpful against evasive: each set of HH that the recipe names gives its preferences, and no other."""
+    rows = [
+        {
+            "chosen": f"\n\nHuman: How do I fold napkin {n}?\n\nAssistant: Fold napkin {n} twice, then roll it up.",
+            "rejected": f"\n\nHuman: How do I fold napkin {n}?\n\nAssistant: I would rather not say that now.",
+        }
+        for n in range(40)
+    ]
+    (tmp_path / "hh_helpful.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = Recipe(public={"hh_helpful": 10}, examples=1)
+    curriculum = Curriculum.load(ScriptedGenerator(), HashedEmbedder(), tmp_path, recipe)
+    public = [*curriculum.preferred, *curriculum.held_out_preferred]
+    assert len(public) == 40 and {pair.source for pair in public} == {"hh_helpful"}
+    assert all("twice" in pair.reply and "rather not" in pair.bad for pair in public)
+    none = Curriculum.load(ScriptedGenerator(), HashedEmbedder(), tmp_path, NONE)
+    assert not none.preferred

@@ -18,7 +18,7 @@ from system.training.lora import IGNORED, LoraSettings, lora_model
 from system.training.sft import SftSettings, collate, encode, train_sft
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
-SETTINGS = SftSettings(lora=LoraSettings(rank=4), learning_rate=0.02, epochs=3, batch=2, accumulation=2)
+SETTINGS = SftSettings(lora=LoraSettings(rank=4), learning_rate=0.005, epochs=3, batch=2, accumulation=2)
 
 
 class Sayings(Curriculum):

@@ -30,6 +30,7 @@ from system.training.redraw import redrawn
 
 PLAIN_SYSTEM = "You are a helpful assistant."
 NEIGHBOURS = 3
+PREFERRED = ("hh_harmless", "hh_helpful")  # sets that hold a worse reply beside the better one
 VALIDATION_SHARE = 10  # percent of the topics, and of the public rows
 Row = TypeVar("Row")
 
@@ -88,7 +89,8 @@ class Curriculum:
             dropped[name] = Counter()
             turns = load_turns(name, folder, dropped[name])
             public[name], held_out_public[name] = _parted(turns, lambda turn: turn.group)
-        pairs = load_preferred("hh_harmless", folder, Counter()) if "hh_harmless" in recipe.public else []
+        chosen = [name for name in PREFERRED if name in recipe.public]
+        pairs = [pair for name in chosen for pair in load_preferred(name, folder, Counter())]
         return cls(
             format,
             recipe,

@@ -71,4 +71,4 @@ def speed(model: Any, record: dict[str, Any], peak: float) -> dict[str, Any]:
         return {"tokens_per_second": None, "share_of_matrix_peak": None}
     rate = sum(record["tokens"]) / seconds
     share = rate * operations_per_token(model, record["reply_share"]) / peak
-    return {"tokens_per_second": round(rate), "share_of_matrix_peak": round(share, 3)}
+    return {"tokens_per_second": round(rate), "share_of_matrix_peak": float(f"{share:.3g}")}

@@ -25,7 +25,7 @@ from system.training.throughput import estimate, speed
 FREE_BYTES = 500_000_000  # checkpoints hold weights and two moments each in float32
 CHECKPOINTS = Path("runs") / "training"
 TRACKS = Path("runs") / "tracks"
-PUBLIC = ("alpaca", "hh_harmless", "bitext")
+PUBLIC = ("alpaca", "hh_harmless", "hh_helpful", "bitext")
 
 
 def data(options: argparse.Namespace) -> int:
