@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JUNIT ?= junit
+EXAMPLES := reports/examples.md
 
-.PHONY: setup quality test lint unit mutants mutants-fast bench clean
+.PHONY: setup quality test lint unit mutants mutants-fast examples bench clean
 
-quality: setup  ## every base-model variant over the test complaints, the gates, a comparison table
+quality: setup  ## every variant over the test complaints, the gates, a comparison table
 	$(BIN)/python -m pytest tests_quality --junitxml=$(JUNIT)-quality.xml
 
 test: setup lint unit quality mutants-fast  ## everything: lint, unit tests, quality gates, mutants without a model
@@ -25,6 +26,14 @@ mutants: setup  ## the suite tests itself: every mutant, those of the model on 2
 
 mutants-fast: setup  ## the mutants that need no language model
 	$(BIN)/python -m pytest tests_quality/test_mutants.py --mutants=fast --junitxml=$(JUNIT)-mutants.xml
+
+examples: quality  ## before and after fine-tuning on the test complaints, side by side and graded: reports/examples.md
+	$(BIN)/python -m system score --run runs/quality.jsonl --out runs/scores.jsonl \
+		--metrics helpfulness,clarity,empathy,safety,fact_coverage,groundedness
+	printf '# Before and after fine-tuning\n\nThe test complaints, answered by the agent on the base model and with the adapter; ' > $(EXAMPLES)
+	printf 'grades by the local judge, 1 to 5.\nMade by `make examples`.\n\n' >> $(EXAMPLES)
+	$(BIN)/python -m system show --run runs/quality.jsonl --variant agent-rag,agent-rag-fine-tuned \
+		--scores runs/scores.jsonl >> $(EXAMPLES)
 
 bench: setup  ## throughput against one-at-a-time transformers and llama.cpp
 	$(BIN)/pip install --quiet -e ".[bench]"
