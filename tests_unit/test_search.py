@@ -118,7 +118,9 @@ def test_plots_and_table(tmp_path: Path) -> None:
             "megabytes": 900,
         }
         trials.append(one)
-    draw(trials, tmp_path)
+    pruned = {**trials[0], "stage": "bayes", "dev": {}, "validation": trials[0]["validation"][:1]}
+    draw([*trials, pruned], tmp_path)
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     text = (tmp_path / "trials.md").read_text()
-    assert text.count("\n| ") == 1 + 9 and text.count("**") == 2
+    assert text.count("\n| ") == 1 + 9 + 1 and text.count("**") == 2
+    assert text.splitlines()[-1].startswith("| 3 | bayes |") and text.count("pruned") == 5

@@ -32,6 +32,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[
         pytest.param(("sft", "--base-model", "nonesuch"), "base model 'nonesuch' is neither known", id="no model"),
         pytest.param(("sft", "--base-model", "openai:m@http://h/v1"), "is a server", id="server"),
         pytest.param(("data", "--data-dir", "nowhere"), "--data-dir nowhere: is not a folder", id="card without data"),
+        pytest.param(("judge", "--start", "nowhere"), "--start nowhere: is not a folder", id="no judge to start from"),
         pytest.param(("dpo", "--start", "nowhere"), "--start nowhere: holds no adapter_config.json", id="no start"),
         pytest.param(("examine", "--adapter", "nowhere"), "nowhere: has no training.json", id="no adapter"),
     ],
@@ -43,6 +44,30 @@ def test_one_clear_line(
     status, lines = run(capsys, *arguments, *out)
     assert status == 2 and len(lines) == 1 and message in lines[0]
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("sft --rank 0", "--rank: 0 is not above 0"),
+        ("sft --epochs -1", "--epochs: -1 is not above 0"),
+        ("sft --epochs 1.5", "--epochs: invalid whole number value: '1.5'"),
+        ("sft --learning-rate nan", "--learning-rate: nan is not above 0"),
+        ("sft --learning-rate inf", "--learning-rate: inf is not above 0"),
+        ("sft --dropout 1", "--dropout: 1 is not from 0 to below 1"),
+        ("sft --patience -1", "--patience: -1 is below 0"),
+        ("data --alpaca -3", "--alpaca: -3 is below 0"),
+        ("dpo --beta 0", "--beta: 0 is not above 0"),
+        ("search bayes --trials 0", "--trials: 0 is not above 0"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is read: the option, the value and what is wrong with it."""
+    with pytest.raises(SystemExit, match="2"):
+        train.main(arguments.split())
+    assert message in capsys.readouterr().err
 
 
 def test_an_adapter_is_not_overwritten(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

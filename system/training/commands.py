@@ -21,6 +21,8 @@ def judge(options: argparse.Namespace) -> int:
     """Train the judge, fit its scale, examine it; or one of the three with --only."""
     if options.average and not options.start:
         raise SettingsError("--average: needs --start, the judge whose weights go into the mean")
+    if options.start and not options.start.is_dir():
+        raise SettingsError(f"--start {options.start}: is not a folder; name that of a trained judge")
     if options.judge != LOCAL and options.only != "passport":
         raise SettingsError(
             f"--judge {without_login(options.judge)}: only the local judge is trained; add --only passport"

@@ -15,6 +15,7 @@ from system.rows import write_whole
 from system.training.search import CHOICE, RANKS, RATES, choose
 
 MARKERS = "osD"
+MEASURED = ("helpfulness", "empathy", "fact_coverage", "groundedness", "repetitive")  # on dev, in the table
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # told apart by colour-blind people (Okabe, Ito)
 
@@ -57,7 +58,7 @@ def _name(trial: dict[str, Any]) -> str:
 
 
 def table(trials: Sequence[dict[str, Any]]) -> str:
-    """Every measured checkpoint as a row of Markdown, the chosen one marked."""
+    """Every measured checkpoint as a row of Markdown, the chosen one marked; a pruned trial has its losses only."""
     best = choose(trials)
     head = (
         "trial stage rate rank targets dropout batch epoch custom references helpfulness empathy facts grounded "
@@ -66,7 +67,7 @@ def table(trials: Sequence[dict[str, Any]]) -> str:
     lines = [f"Choice: {CHOICE}", "", f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for number, trial in enumerate(trials):
         settings = trial["settings"]
-        for epoch, dev in trial["dev"].items():
+        for epoch, dev in (trial["dev"] or {str(len(trial["validation"])): {}}).items():
             losses = trial["validation"][int(epoch) - 1]
             is_best = best is not None and (best.trial, best.epoch) == (number, int(epoch))
             cells = [
@@ -80,8 +81,7 @@ def table(trials: Sequence[dict[str, Any]]) -> str:
                 epoch,
                 f"{losses['custom']:.3f}",
                 f"{losses['references']:.3f}",
-                *(f"{dev[m]['mean']:.2f}" for m in ("helpfulness", "empathy", "fact_coverage", "groundedness")),
-                f"{dev['repetitive']['mean']:.2f}",
+                *(f"{dev[m]['mean']:.2f}" if dev else "pruned" for m in MEASURED),
                 f"{sum(trial['seconds'][: int(epoch)]):.0f}",
                 str(trial["megabytes"]),
             ]
