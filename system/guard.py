@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from system.claims import unsupported
 from system.manners import out_of_role, placeholders, rudeness, secret_requests
-from system.recital import markers, recitals
+from system.recital import markers, own_turn, recitals
 from system.sentences import LIST_ITEM, sentence_spans, split_sentences
 from system.tone import condolences
 
@@ -49,7 +49,7 @@ def guard(text: str, sources: Iterable[str], message: str = "", instructions: st
     These claim a price, deadline, phone number or link found in none of the sources, are rude, ask for a secret, speak
     as a language model or as the customer, still hold a placeholder such as "[Your Name]", mourn a loss that the
     customer's message does not speak of, recite the instructions that the model was given, or say again what a sentence
-    before them said.
+    before them said; and all that follows where the model goes on with a turn of the customer's.
 
     Returns the remaining text with its line breaks, and the sentences taken out. A sentence that ends in a colon is
     taken out too when nothing that it announced is left.
@@ -59,8 +59,12 @@ def guard(text: str, sources: Iterable[str], message: str = "", instructions: st
     sentences = [text[start:end] for start, end in spans]
     gaps = [text[end:start] for (_, end), (start, _) in zip([(0, 0), *spans], spans, strict=False)]  # before each
     again = _repeats(sentences)
+    end = own_turn(text)
     bad = [
-        again[n] or _is_unseemly(sentence, message, instructions) or bool(unsupported(sentence, known))
+        spans[n][0] >= end
+        or again[n]
+        or _is_unseemly(sentence, message, instructions)
+        or bool(unsupported(sentence, known))
         for n, sentence in enumerate(sentences)
     ]
     for n in range(len(sentences) - 1, -1, -1):

@@ -20,15 +20,23 @@ _APOSTROPHES = str.maketrans(dict.fromkeys("'’", None))
 _MARKERS = re.compile(
     r"<\|[^|<>\n]{1,40}\|>|</?(?:complaint|system|user|assistant|context|passages?|articles?|instructions?|s)>"
     r"|\[/?INST\]|<</?SYS>>|\{\{|\}\}|\{%|%\}"
-    r"|^[ \t#*]*(?:system|assistant|user|human|instructions?|prompt)[ \t*]*:"
+    r"|^[ \t#*]*(?:system|assistant|user|human|customer|instructions?|prompt)[ \t*]*:"
     r"|^#{2,}[ \t]*(?:instruction|response|input)",
     re.IGNORECASE | re.MULTILINE,
 )
+
+_OTHERS_TURN = re.compile(r"^[ \t#*]*(?:customer|user|human)[ \t*]*:", re.IGNORECASE | re.MULTILINE)
 
 
 def markers(text: str) -> list[str]:
     """Chat roles, tags and template braces in the text."""
     return [match.group() for match in _MARKERS.finditer(text)]
+
+
+def own_turn(text: str) -> int:
+    """Where the answer's own turn ends: before a line in which it begins to speak as the customer."""
+    other = _OTHERS_TURN.search(text)
+    return other.start() if other else len(text)
 
 
 def recitals(text: str, instructions: str = "") -> list[str]:

@@ -150,6 +150,15 @@ def test_its_own_instructions_are_not_for_the_customer() -> None:
     assert guard("Greet every guest of the lake hotel by now.", (), "", told)[1] == ()
 
 
+def test_a_conversation_made_up_goes_from_its_first_turn_on() -> None:
+    """What the model lets the customer say, and its own reply to that, were never said."""
+    text = "Please restart the Hub.\n\nCustomer: Thank you so much. It works.\n\nI am glad to hear it."
+    kept, removed = guard(text, SOURCES)
+    assert kept == "Please restart the Hub." and removed[-1] == "I am glad to hear it." and len(removed) == 3
+    assert guard("Customer: Thank you. Bye.", SOURCES)[0] == ""
+    assert guard("Dear customer: please wait.", SOURCES) == ("Dear customer: please wait.", ())
+
+
 def test_a_fact_needs_only_one_source() -> None:
     """What the customer wrote may be repeated, also when the article does not say it."""
     text = "You paid $94 and the fee is $8."

@@ -44,5 +44,13 @@ def test_grades_stand_below_their_answer(tmp_path: Path) -> None:
 def test_what_score_did_not_write_is_refused(line: str, tmp_path: Path) -> None:
     """File and line are named."""
     (tmp_path / "scores.jsonl").write_text(LINE + line)
-    with pytest.raises(InputError, match=r"scores\.jsonl:2: is no line of python -m system score"):
+    with pytest.raises(InputError, match=r"scores\.jsonl:2: is no line that python -m system score writes"):
+        read_grades(tmp_path / "scores.jsonl")
+
+
+@pytest.mark.parametrize("text", ["", '{"id":"T-2","variant":"rag","text":"Sorry."}\n'], ids=["empty", "a run log"])
+def test_a_file_without_grades_is_refused(text: str, tmp_path: Path) -> None:
+    """Nothing would be shown, and nobody would know why."""
+    (tmp_path / "scores.jsonl").write_text(text)
+    with pytest.raises(InputError, match=r"scores\.jsonl: holds no grade \(helpfulness, "):
         read_grades(tmp_path / "scores.jsonl")

@@ -35,7 +35,12 @@ def read_grades(path: Path) -> Grades:
             values = {name: float(row[name]) for name in SHOWN if row.get(name) is not None}
             found[row["id"], row["variant"]] = values
         except (*UNREADABLE, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}:{number}: is no line of python -m system score ({error}); make one") from error
+            raise InputError(
+                f"{path}:{number}: is no line that python -m system score writes; give its --out"
+            ) from error
+    if not any(found.values()):
+        names = ", ".join(SHOWN)
+        raise InputError(f"{path}: holds no grade ({names}); give what python -m system score wrote")
     return found
 
 
