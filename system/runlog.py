@@ -19,7 +19,10 @@ _decoder = msgspec.json.Decoder(Response)
 
 
 def read_run(path: Path) -> list[Response]:
-    """All responses of a run log; of several with one variant and complaint the last counts. Raises RowsError."""
+    """All responses of a run log; of several with one variant and complaint the last counts.
+
+    Raises RowsError that names every bad line, or the file alone where no line is a response.
+    """
     responses: dict[tuple[str, str], Response] = {}
     problems: list[str] = []
     for number, line in read_lines(path):
@@ -29,6 +32,10 @@ def read_run(path: Path) -> list[Response]:
             problems.append(f"{path}:{number}: is not a response of this version: {error}; delete the line or the file")
             continue
         responses[response.variant, response.id] = response
+    if problems and not responses:
+        first, *others = problems
+        rest = f" (and {len(others)} further lines)" if others else ""
+        raise RowsError([f"{path}: is not a run log: no line of it is a response; {first}{rest}"])
     if problems:
         raise RowsError(problems)
     return list(responses.values())

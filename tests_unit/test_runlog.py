@@ -84,10 +84,19 @@ def test_a_broken_line_is_named(log: Path, line: bytes, problem: str) -> None:
 
 def test_all_broken_lines_are_named_at_once(log: Path) -> None:
     """A log with several broken lines needs one round of mending."""
-    write(log, *(line for line, _ in BROKEN))
+    write(log, answer(1), *(line for line, _ in BROKEN))
     with pytest.raises(RowsError) as caught:
         read_run(log)
     assert len(caught.value.problems) == len(BROKEN)
+
+
+def test_a_file_that_is_no_run_log(log: Path) -> None:
+    """A README given by mistake is one line of complaint, not one for each of its own."""
+    write(log, b"# Title\n", b"\n", b"words\n", b"more words\n")
+    told = r"is not a run log: .*:1: is not a response.* \(and 2 further lines\)$"
+    with pytest.raises(RowsError, match=told) as caught:
+        read_run(log)
+    assert len(caught.value.problems) == 1
 
 
 def test_broken_lines_are_answered_anew(log: Path) -> None:

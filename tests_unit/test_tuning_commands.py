@@ -34,7 +34,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[
         pytest.param(("data", "--data-dir", "nowhere"), "--data-dir nowhere: is not a folder", id="card without data"),
         pytest.param(("judge", "--start", "nowhere"), "--start nowhere: is not a folder", id="no judge to start from"),
         pytest.param(("dpo", "--start", "nowhere"), "--start nowhere: holds no adapter_config.json", id="no start"),
-        pytest.param(("examine", "--adapter", "nowhere"), "nowhere: has no training.json", id="no adapter"),
+        pytest.param(("examine", "--adapter", "nowhere"), "--adapter nowhere: is not a folder", id="no adapter"),
+        pytest.param(("examine", "--adapter", "docs"), "docs: has no training.json", id="another folder"),
     ],
 )
 def test_one_clear_line(
@@ -98,6 +99,11 @@ def test_a_missing_tracker_is_told_before_anything_is_loaded(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     status, lines = run(capsys, "sft", "--out", str(tmp_path / "new"), "--report-to", "wandb")
     assert (status, lines) == (2, ["error: --report-to wandb: is not installed; pip install wandb"])
+
+
+def test_each_search_has_a_study_of_its_own(tmp_path: Path) -> None:
+    places = {tuning_commands.study_file(tmp_path / name) for name in ("a", "b", "c/a", "./a")}
+    assert len(places) == 3 and {place.parent for place in places} == {Path("runs/tuning")}
 
 
 class Sayings(Curriculum):

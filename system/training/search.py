@@ -1,7 +1,7 @@
 """The hyper-parameter search: a grid, then Bayesian proposals (Optuna, TPE); every trial is a line of data.
 
     run_grid(records, data_dir)             reports/tuning/trials.jsonl; a trial that is there is not run again
-    run_bayes(records, data_dir, trials)    goes on where the study stopped; its SQLite file lies in runs/tuning
+    run_bayes(records, data_dir, trials)    goes on where the study stopped; its SQLite file lies under runs/tuning
     best = choose(read_trials(records))     by CHOICE, which was written before the first trial was run
 
 Knows trials and records; must not know plots.

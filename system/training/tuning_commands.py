@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.util
 import json
 import os
@@ -78,7 +79,7 @@ def search(options: argparse.Namespace) -> int:
     if options.stage == "grid":
         run_grid(records, options.data_dir)
     if options.stage == "bayes":
-        run_bayes(records, options.data_dir, options.trials, Path("runs") / "tuning" / "study.db")
+        run_bayes(records, options.data_dir, options.trials, study_file(options.out))
     trials = read_trials(records)
     best = choose(trials)
     print(CHOICE)
@@ -91,6 +92,12 @@ def search(options: argparse.Namespace) -> int:
     write_atomically(options.out / "chosen.json", json.dumps({"rule": CHOICE, **chosen}, indent=1) + "\n")
     print(json.dumps(chosen))
     return 0
+
+
+def study_file(out: Path) -> Path:
+    """Where the study of a search lies: each --out has its own; not beside the records, which are committed."""
+    place = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:8]
+    return Path("runs") / "tuning" / f"{out.name}-{place}.db"
 
 
 def dpo(options: argparse.Namespace) -> int:
@@ -126,6 +133,8 @@ def examine(options: argparse.Namespace) -> int:
     from system.training.adapter_passport import Examinee, examine_adapter
     from system.variants import COPYING
 
+    if not options.adapter.is_dir():
+        raise ModelError(f"--adapter {options.adapter}: is not a folder; give one that python train.py sft made")
     try:
         record = json.loads((options.adapter / "training.json").read_text(encoding="utf-8"))
         losses = [epoch["custom"] for epoch in record["validation"]]
