@@ -6,12 +6,12 @@ INSTALLED := $(VENV)/.installed
 JUNIT ?= junit
 EXAMPLES := reports/examples.md
 
-.PHONY: setup quality test lint unit mutants mutants-fast examples bench clean
+.PHONY: setup quality test lint unit mutants mutants-fast examples promptfoo promptfoo-tool bench clean
 
 quality: setup  ## every variant over the test complaints, the gates, a comparison table
 	$(BIN)/python -m pytest tests_quality --junitxml=$(JUNIT)-quality.xml
 
-test: setup lint unit quality mutants-fast  ## everything: lint, unit tests, quality gates, mutants without a model
+test: setup promptfoo-tool lint unit quality mutants-fast  ## everything: lint, units, gates, mutants without a model
 
 lint: setup
 	$(BIN)/ruff check .
@@ -34,6 +34,16 @@ examples: quality  ## before and after fine-tuning on the test complaints, side 
 	printf 'grades by the local judge, 1 to 5.\nMade by `make examples`.\n\n' >> $(EXAMPLES)
 	$(BIN)/python -m system show --run runs/quality.jsonl --variant agent-rag,agent-rag-fine-tuned \
 		--scores runs/scores.jsonl >> $(EXAMPLES)
+
+promptfoo-tool: setup  ## install the pinned Promptfoo; without npm its tests are skipped
+	-$(BIN)/python -m system promptfoo install
+
+CASES ?= 52
+promptfoo: setup  ## Promptfoo over CASES test complaints and 15 columns; reports/promptfoo.*, runs/promptfoo/results.*
+	$(BIN)/python -m system promptfoo install
+	$(BIN)/python -m system promptfoo answer --cases $(CASES)
+	$(BIN)/python -m system promptfoo evaluate --cases $(CASES)
+	$(BIN)/python -m system promptfoo report
 
 bench: setup  ## throughput against one-at-a-time transformers and llama.cpp
 	$(BIN)/pip install --quiet -e ".[bench]"

@@ -7,4 +7,5 @@ pytest_plugins = [
     "fixtures.folders",
     "fixtures.command_line",
     "fixtures.servers",
+    "fixtures.promptfoo",
 ]

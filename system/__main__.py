@@ -16,7 +16,9 @@ from typing import cast
 from system.errors import InputError, SupportError
 
 # Where a command lives, if not in system.commands.
-_PLACES = dict.fromkeys(("judge", "score", "compare"), "system.evaluation.commands")
+_PLACES = dict.fromkeys(("judge", "score", "compare"), "system.evaluation.commands") | {
+    "promptfoo": "system.promptfoo.commands"
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -107,6 +109,13 @@ def parser() -> argparse.ArgumentParser:
     for sub in (judge, score, compare):
         sub.add_argument("--judge", default="local", metavar="J", help="local or openai:MODEL@URL (default: local)")
         sub.add_argument("--no-cache", action="store_true", help="compute every score anew")
+    promptfoo = command(
+        "promptfoo", "answer Promptfoo's columns in batches; tell its results in our numbers", model=True
+    )
+    promptfoo.add_argument("what", choices=("install", "answer", "evaluate", "report", "study"))
+    promptfoo.add_argument("--cases", type=int, default=0, metavar="N", help="so many of the test complaints (all)")
+    promptfoo.add_argument("--judge", default="local", metavar="J", help="local or openai:MODEL@URL (default: local)")
+    promptfoo.add_argument("--out", type=Path, metavar="FILE.md", help="page of report or study (default: reports)")
     show = command("show", "print a run log as Markdown, to read the answers side by side", knowledge=False)
     show.add_argument("--run", type=Path, required=True, metavar="RUN.jsonl")
     show.add_argument("--variant", metavar="V[,V...]", help="only these variants, in this order")

@@ -1,8 +1,11 @@
-"""The variants: each a row of data. All share one base model and, where they retrieve, one retriever."""
+"""The variants: each a row of data. All share one base model and, where they retrieve, one retriever.
+
+A name like ``rag+structured`` is the variant ``rag`` with the template ``structured``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from system.errors import SettingsError
@@ -68,11 +71,28 @@ VARIANTS = {
 }
 
 
+def with_template(variant: Variant, template: str) -> Variant:
+    """The variant with another template, under the name ``variant+template``; a declared one if it is that one."""
+    if template == variant.template:
+        return variant
+    other = replace(variant, template=template, name=f"{variant.name}+{template}")
+    return next((v for v in VARIANTS.values() if replace(v, name=other.name) == other), other)
+
+
+def find_variant(name: str) -> Variant | None:
+    """The variant of this name, ``variant+template`` included; None if there is none."""
+    declared, plus, template = name.partition("+")
+    if declared not in VARIANTS or (plus and not template):
+        return None
+    return with_template(VARIANTS[declared], template) if plus else VARIANTS[declared]
+
+
 def find_variants(names: str) -> tuple[Variant, ...]:
     """The variants of a comma-separated list, in its order. Raises SettingsError naming every unknown one."""
     wanted = [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in wanted if name not in VARIANTS]
+    found = {name: find_variant(name) for name in wanted}
+    unknown = [name for name, variant in found.items() if variant is None]
     if unknown or not wanted:
         asked = ", ".join(map(repr, unknown)) or "nothing"
         raise SettingsError(f"unknown variant {asked}; choose from {', '.join(VARIANTS)}")
-    return tuple(VARIANTS[name] for name in dict.fromkeys(wanted))
+    return tuple({variant.name: variant for variant in found.values() if variant is not None}.values())

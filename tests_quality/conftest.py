@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.judging import judge_scores
 from fixtures.options import ROOT, RUN_LOG
 from fixtures.runs import Run
 from system.cache import open_cache
@@ -23,6 +22,7 @@ from system.evaluation.comparisons import Claim, judge_claims
 from system.evaluation.gatefile import Gates, load_gates
 from system.evaluation.gates import error_verdict, message
 from system.evaluation.judge import AXES, passport_folder
+from system.evaluation.judging import judge_scores
 from system.evaluation.measuring import Rulers
 from system.evaluation.passport import floor_faults, read_passport
 from system.evaluation.requirements import Requirement

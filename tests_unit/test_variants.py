@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from system.errors import SettingsError
@@ -36,6 +38,9 @@ def test_the_agent_is_guarded() -> None:
         ("agent-rag, rag ,", ["agent-rag", "rag"]),
         ("rag,rag", ["rag"]),
         (",".join(VARIANTS), list(VARIANTS)),
+        ("rag+structured", ["rag+structured"]),
+        ("rag+empathetic", ["rag"]),
+        ("prompt-friendly+structured,prompt-structured", ["prompt-structured"]),
     ],
 )
 def test_variants_are_found_in_the_asked_order(names: str, found: list[str]) -> None:
@@ -49,6 +54,8 @@ def test_variants_are_found_in_the_asked_order(names: str, found: list[str]) -> 
         ("rga", "'rga'"),
         ("rag,rga,fine", "'rga', 'fine'"),
         ("RAG", "'RAG'"),
+        ("rag+", "'rag+'"),
+        ("rga+structured", "'rga+structured'"),
         ("rag agent-rag", "'rag agent-rag'"),
         ("", "nothing"),
         (" , ", "nothing"),
@@ -59,3 +66,10 @@ def test_unknown_variants_are_named_together(names: str, unknown: str) -> None:
     with pytest.raises(SettingsError) as caught:
         find_variants(names)
     assert str(caught.value) == f"unknown variant {unknown}; choose from {', '.join(VARIANTS)}"
+
+
+def test_another_template_is_all_that_changes() -> None:
+    """``variant+template`` keeps everything of the variant but its name and template."""
+    (other,) = find_variants("agent-rag-fine-tuned+structured")
+    assert other.template == "structured"
+    assert replace(other, name="agent-rag-fine-tuned", template="empathetic") == VARIANTS["agent-rag-fine-tuned"]

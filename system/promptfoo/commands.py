@@ -1,0 +1,147 @@
+"""The steps of ``python -m system promptfoo``, one function each; ``make promptfoo`` runs the first four.
+
+install    the pinned tool, under .promptfoo
+answer     all columns of promptfooconfig.yaml in batches, into runs/promptfoo/run.jsonl
+evaluate   Promptfoo over these answers: runs/promptfoo/results.json and .html, a picture of the page in reports
+report     reports/promptfoo.md: the columns' scores with intervals
+study      reports/prompt_study.md: templates, and what an example or thinking in steps adds to each
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from system.errors import SettingsError
+from system.evaluation.judge import LOCAL
+from system.promptfoo import tool
+from system.promptfoo_provider import COMPLAINTS, GRADES, ROOT, chosen, variant_of
+from system.rows import write_whole
+from system.variants import Variant
+
+CONFIG = ROOT / "promptfooconfig.yaml"
+PAGE = ROOT / "reports" / "promptfoo.md"
+PICTURE = ROOT / "reports" / "promptfoo.png"
+RUN = ROOT / "runs" / "promptfoo" / "run.jsonl"
+STUDY = RUN.with_name("study")
+STUDY_PAGE = ROOT / "reports" / "prompt_study.md"
+RESULTS = RUN.with_name("results.json")
+
+
+class Column(NamedTuple):
+    """A column of Promptfoo's table: a prompt's label and a provider's."""
+
+    template: str
+    provider: str
+    variant: Variant
+
+
+def columns(path: Path = CONFIG) -> list[Column]:
+    """Every prompt with every provider that takes it. Raises SettingsError for a file that is none of Promptfoo's."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return list(_columns(config))
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise SettingsError(f"{path}: is no configuration of Promptfoo with prompts and providers: {error}") from error
+
+
+def _columns(config: dict[str, Any]) -> Iterator[Column]:
+    for provider in config["providers"]:
+        for prompt in config["prompts"]:
+            if prompt["label"] in provider.get("prompts", [prompt["label"]]):
+                asked = {"variant": provider["config"]["variant"], "template": prompt["label"]}
+                yield Column(prompt["label"], provider["label"], variant_of(asked))
+
+
+def promptfoo(options: argparse.Namespace) -> int:
+    """Take one of the steps."""
+    steps = {"install": install, "answer": answer, "evaluate": evaluate, "report": report, "study": study}
+    return steps[options.what](options)
+
+
+def install(options: argparse.Namespace) -> int:
+    """Install the pinned tool."""
+    tool.install()
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Run Promptfoo over the answers; failing cases are what it is to show, errors are not."""
+    page = RESULTS.with_suffix(".html")
+    judged_here = options.judge == LOCAL  # a judge on a server needs the network
+    environment = {"PROMPTFOO_REPLAY": str(RUN), "PROMPTFOO_CASES": str(options.cases), "SUPPORT_JUDGE": options.judge}
+    done = tool.evaluate(["--output", str(RESULTS), str(page)], environment, offline=judged_here)
+    print(done.stdout)
+    if done.returncode not in (0, tool.CASES_FAIL):
+        print(done.stderr, file=sys.stderr)
+        return 1
+    tool.screenshot(page, PICTURE)
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the page of a results file, and print it."""
+    from system.promptfoo.results import page, read_results
+
+    out = options.out or PAGE
+    text = f"# Promptfoo\n\nMade by `make promptfoo`.\n\n{page(read_results(RESULTS))}\n"
+    write_whole(out, text.encode())
+    print(text)
+    return 0
+
+
+def answer(options: argparse.Namespace) -> int:
+    """Answer all cases of all columns, and grade the answers, so that the provider has only to look them up."""
+    from system.answering import answer_into
+    from system.articles import official_text
+    from system.assistant import Assistant
+    from system.cache import open_cache
+    from system.complaints import read_complaints
+    from system.evaluation.measuring import Rulers
+    from system.runlog import by_variant, read_run
+
+    out = RUN
+    complaints = chosen(read_complaints(COMPLAINTS, "test"), options.cases)
+    variants = {column.variant.name: column.variant for column in columns()}
+    assistant = Assistant(options.base_model, options.kb, options.chunker, cache=open_cache())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    answer_into(out, out.with_suffix(".decisions.jsonl"), assistant, complaints, variants.values())
+    rulers = Rulers(official_text(options.kb), open_cache(), options.judge)
+    run = by_variant(read_run(out))
+    for name in variants:
+        for metric in GRADES:
+            rulers.score(metric, run[name], complaints)
+    print(f"{out}: {len(complaints)} complaints, {len(variants)} variants")
+    return 0
+
+
+def study(options: argparse.Namespace) -> int:
+    """Answer the dev complaints with each template and its variations, and write what differs."""
+    from system.answering import answer_into
+    from system.articles import official_text
+    from system.assistant import Assistant
+    from system.cache import open_cache
+    from system.complaints import read_complaints
+    from system.evaluation.measuring import Rulers
+    from system.evaluation.prompt_study import PAIRS, study_page
+    from system.runlog import by_variant, read_run
+    from system.variants import find_variants
+
+    complaints = chosen(read_complaints(COMPLAINTS, "dev"), options.cases)
+    variants = find_variants(",".join(dict.fromkeys(name for pair in PAIRS for name in pair)))
+    out = STUDY.with_suffix(".jsonl")
+    assistant = Assistant(options.base_model, options.kb, options.chunker, cache=open_cache())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    answer_into(out, out.with_suffix(".decisions.jsonl"), assistant, complaints, variants)
+    rulers = Rulers(official_text(options.kb), open_cache(), options.judge)
+    asked = {complaint.id for complaint in complaints}
+    run = {name: [r for r in found if r.id in asked] for name, found in by_variant(read_run(out)).items()}
+    text = f"# Prompt study\n\nMade by `python -m system promptfoo study`.\n\n{study_page(run, complaints, rulers)}"
+    write_whole(options.out or STUDY_PAGE, text.encode())
+    print(text)
+    return 0
