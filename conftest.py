@@ -7,5 +7,6 @@ pytest_plugins = [
     "fixtures.folders",
     "fixtures.command_line",
     "fixtures.servers",
+    "fixtures.verdicts",
     "fixtures.promptfoo",
 ]

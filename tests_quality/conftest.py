@@ -14,6 +14,7 @@ import pytest
 
 from fixtures.options import ROOT, RUN_LOG
 from fixtures.runs import Run
+from fixtures.verdicts import note
 from system.cache import open_cache
 from system.complaints import read_complaints
 from system.errors import InputError, ModelError, SettingsError
@@ -26,8 +27,6 @@ from system.evaluation.judging import judge_scores
 from system.evaluation.measuring import Rulers
 from system.evaluation.passport import floor_faults, read_passport
 from system.evaluation.requirements import Requirement
-from system.evaluation.table import claims as claim_table
-from system.evaluation.table import comparison
 from system.models import DEFAULT_MODEL, without_login
 from system.records import Complaint, Score, Verdict
 from system.runlog import read_run
@@ -35,8 +34,6 @@ from system.variants import VARIANTS, find_variants
 
 HERE = Path(__file__).parent
 Judge = Callable[[Requirement, str], Verdict]
-_claims: dict[str, Verdict] = {}
-_verdicts: dict[tuple[str, str], Verdict] = {}
 
 
 class GateRedError(AssertionError):
@@ -144,7 +141,6 @@ def judge(run: Run, complaints: list[Complaint], rulers: Rulers, request: pytest
         verdict = judge_scores(requirement, variant, scores, expected)
         if requirement.metric in AXES and (faults := request.getfixturevalue("unfit").get(requirement.metric)):
             verdict = error_verdict(requirement.name, variant, scores, requirement.threshold, faults)
-        _verdicts[requirement.name, variant] = verdict
         return verdict
 
     return judge
@@ -169,7 +165,6 @@ def judge_claim(
         verdict = verdicts[claim]
         if claim.metric in AXES and (faults := request.getfixturevalue("unfit").get(claim.metric)):
             verdict = error_verdict(claim.name, claim.text, [], claim.margin, faults)
-        _claims[claim.name] = verdict
         return verdict
 
     return judge_claim
@@ -183,6 +178,7 @@ def enforce(request: pytest.FixtureRequest, run: Run, complaints: list[Complaint
     log = request.config.getoption("replay") or RUN_LOG
 
     def enforce(verdict: Verdict) -> None:
+        note(request, verdict)
         variants = verdict.variant.replace(" > ", ",")
         where = f"--variant {variants} -k {verdict.requirement} --replay {os.path.relpath(log)}"
         causes = explain_lines(verdict, run.get(verdict.variant, []), complaints, options)
@@ -199,14 +195,3 @@ def enforce(request: pytest.FixtureRequest, run: Run, complaints: list[Complaint
             raise GateRedError(text)
 
     return enforce
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The comparison table, when the gates of this process were judged."""
-    width = terminalreporter.config.get_terminal_writer().fullwidth
-    if _verdicts:
-        terminalreporter.section("variants compared")
-        terminalreporter.write_line(comparison(list(_verdicts.values()), width))
-    if _claims:
-        terminalreporter.section("variants against each other")
-        terminalreporter.write_line(claim_table(list(_claims.values()), width))

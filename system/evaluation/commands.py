@@ -121,6 +121,18 @@ def compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def changes(options: argparse.Namespace) -> int:
+    """What the verdicts of a run say that those of the baseline did not."""
+    from system.evaluation.verdicts import changes, read_verdicts
+
+    text = changes(read_verdicts(options.baseline), read_verdicts(options.verdicts))
+    if options.out:
+        write_whole(options.out, text.encode())
+    else:
+        print(text, end="")
+    return 0
+
+
 def _material(options: argparse.Namespace) -> tuple[dict[str, list[Response]], list[Complaint], Rulers]:
     """The run's responses by variant, the labelled complaints that they answer, and the rulers."""
     official = _official(options.kb)  # first: without articles every label would be wrong

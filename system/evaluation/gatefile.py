@@ -1,6 +1,6 @@
 """A gates file as a whole: what its tables name must exist, or a misspelt gate would be no gate at all.
 
-gates = load_gates(path)      requirements, comparisons, floors and adapter gates, checked together
+gates = load_gates(path)      requirements, comparisons, floors, adapter gates and budgets, checked together
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from system.errors import SettingsError
 from system.evaluation.adapter_gates import AdapterGate, load_adapter_gates
+from system.evaluation.budgets import Budget, load_budgets
 from system.evaluation.comparisons import Claim, load_claims
 from system.evaluation.measuring import known_metrics
 from system.evaluation.passport import Floor, load_floors
@@ -26,11 +27,14 @@ class Gates:
     claims: tuple[Claim, ...]
     floors: tuple[Floor, ...]
     adapters: tuple[AdapterGate, ...] = ()
+    budgets: tuple[Budget, ...] = ()
 
 
 def load_gates(path: Path) -> Gates:
     """Read a gates file. Raises SettingsError that lists every problem, unknown metrics and variants included."""
-    gates = Gates(load_requirements(path), load_claims(path), load_floors(path), load_adapter_gates(path))
+    gates = Gates(
+        load_requirements(path), load_claims(path), load_floors(path), load_adapter_gates(path), load_budgets(path)
+    )
     if problems := list(_unknown_names(gates)):
         raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
     return gates

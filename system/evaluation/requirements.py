@@ -45,7 +45,8 @@ def load_requirements(path: Path) -> tuple[Requirement, ...]:
     document.pop("comparison", None)  # checked and read by comparisons.py
     document.pop("floor", None)  # and by passport.py
     document.pop("adapter", None)  # and by adapter_gates.py
-    kinds = "[[requirement]], [[comparison]], [[floor]] and [[adapter]]"
+    document.pop("budget", None)  # and by budgets.py
+    kinds = "[[requirement]], [[comparison]], [[floor]], [[adapter]] and [[budget]]"
     problems = [f"unknown key {key!r}; a gates file has {kinds} tables only" for key in document]
     if not (isinstance(tables, list) and tables and all(isinstance(table, dict) for table in tables)):
         tables = []

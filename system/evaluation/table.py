@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 
 from system.records import Verdict
+from system.variants import VARIANTS
 
 NARROWEST = 100  # columns of a terminal that tables are made for
 FRAME = 3  # of a column: a space on either side and a line
@@ -14,11 +15,17 @@ _MARK = {"PASS": "", "FAIL": " !", "INCONCLUSIVE": " ?", "ERROR": " ERROR"}
 
 def comparison(verdicts: Sequence[Verdict], width: int = 120) -> str:
     """Verdicts as a table. Rates and means show their interval, zero-tolerance rules how many cases break them."""
-    variants = list(dict.fromkeys(v.variant for v in verdicts))
-    cells = {(v.requirement, v.variant): _cell(v) for v in verdicts}
+    variants = variants_of(verdicts)
+    cells = {(v.requirement, v.variant): plain_cell(v) for v in verdicts}
     rows = [[r, *(cells.get((r, v), "") for v in variants)] for r in dict.fromkeys(v.requirement for v in verdicts)]
     caption = "! requirement missed   ? undecided   value (95 % interval), or cases breaking the rule / cases"
     return grid(["requirement", *variants], rows, caption, width)
+
+
+def variants_of(verdicts: Sequence[Verdict]) -> list[str]:
+    """The variants of verdicts: the declared ones in their order, then any other."""
+    found = dict.fromkeys(v.variant for v in verdicts)
+    return [*(name for name in VARIANTS if name in found), *(name for name in found if name not in VARIANTS)]
 
 
 def claims(verdicts: Sequence[Verdict], width: int = 120) -> str:
@@ -79,7 +86,8 @@ def spread(value: float, low: float | None, high: float | None) -> str:
     return f"{value:.3f} ({low:.3f}{' to ' if low < 0 else '-'}{high:.3f})"  # no hyphen beside a minus
 
 
-def _cell(verdict: Verdict) -> str:
+def plain_cell(verdict: Verdict) -> str:
+    """A verdict in a few letters: its value with its interval, or cases breaking the rule / cases; and its mark."""
     # Zero tolerance has threshold 0 and no interval; a mean without one has too few clusters.
     if verdict.value is None or verdict.threshold or verdict.low is not None:
         return _marked(verdict)
