@@ -6,10 +6,10 @@ INSTALLED := $(VENV)/.installed
 JUNIT ?= junit
 EXAMPLES := reports/examples.md
 
-.PHONY: setup quality test lint unit mutants mutants-fast examples promptfoo promptfoo-tool bench clean
+.PHONY: setup quality test lint unit mutants mutants-fast examples promptfoo promptfoo-tool latency growth report bench clean
 
 quality: setup  ## every variant over the test complaints, the gates, a comparison table
-	$(BIN)/python -m pytest tests_quality --junitxml=$(JUNIT)-quality.xml
+	$(BIN)/python -m pytest tests_quality --junitxml=$(JUNIT)-quality.xml --verdicts runs/verdicts.json
 
 test: setup promptfoo-tool lint unit quality mutants-fast  ## everything: lint, units, gates, mutants without a model
 
@@ -44,6 +44,16 @@ promptfoo: setup  ## Promptfoo over CASES test complaints and 15 columns; report
 	$(BIN)/python -m system promptfoo answer --cases $(CASES)
 	$(BIN)/python -m system promptfoo evaluate --cases $(CASES)
 	$(BIN)/python -m system promptfoo report
+
+latency: setup  ## every stage of every variant in pytest-benchmark, beside the last saved run; on an idle machine
+	$(BIN)/python -m pytest tests_quality/test_latency.py --benchmark-enable --benchmark-autosave --write-latency \
+		$(if $(wildcard .benchmarks/*/*.json),--benchmark-compare)
+
+growth: quality  ## how retrieval and gates grow with size: reports/growth.json, reports/figures/growth.svg
+	$(BIN)/python -m system.growth
+
+report: quality  ## reports/report.pdf, .md and .html from the run and what the other targets left in reports
+	$(BIN)/python -m system report
 
 bench: setup  ## throughput against one-at-a-time transformers and llama.cpp
 	$(BIN)/pip install --quiet -e ".[bench]"

@@ -9,4 +9,5 @@ pytest_plugins = [
     "fixtures.servers",
     "fixtures.verdicts",
     "fixtures.promptfoo",
+    "fixtures.latency",
 ]

@@ -73,7 +73,9 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
 
     command("calibrate", "fit the decision stage on the dev complaints")
-    report = command("report", "measure retrieval and decision")
+    report = command("report", "measure retrieval and decision; build the report as PDF, Markdown and HTML")
+    report.add_argument("--run", type=Path, default=Path("runs/quality.jsonl"), metavar="RUN.jsonl")
+    report.add_argument("--verdicts", type=Path, default=Path("runs/verdicts.json"), metavar="FILE.json")
     report.add_argument("--split", choices=("dev", "test"), default="test", help="complaints (default: %(default)s)")
     report.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR")
     explain = command("explain", "say which stage is at fault where a labelled case misses a requirement", model=True)

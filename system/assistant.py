@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from time import perf_counter
 from typing import Literal, cast
@@ -30,10 +30,11 @@ from system.guard import guard, whole_sentences, without_signature
 from system.knowledge import chunk_by_heading, chunk_semantically, embedder_token_counter, knowledge_hash
 from system.manners import RUDE_PATTERNS
 from system.models import DEFAULT_MODEL, adapter_hash, file_sha256, resolve_embedder, resolve_model
-from system.prompts import TEMPLATES, load_template
+from system.prompts import TEMPLATES, Template, load_template
 from system.records import Complaint, Decision, Finish, Hit, Identity, Passage, Prompt, Response
 from system.retrieval import Index, Retriever, make_retriever
 from system.runlog import response_key
+from system.settings import stamp
 from system.variants import Variant
 
 TOP_K = 5  # hits recorded; the prompt takes the first that fit
@@ -187,7 +188,7 @@ class Assistant:
         self, variant: Variant, cases: Sequence[tuple[str, Decision, Sequence[Hit]]]
     ) -> list[tuple[Prompt | None, tuple[str, ...]]]:
         """For each text with its decision and hits: the prompt, and the texts whose facts the answer may repeat."""
-        templates = {name: load_template(name) for name in variant.templates}
+        templates = {name: _template(name, stamp(TEMPLATES / f"{name}.toml")) for name in variant.templates}
         used = [hits if decision.action == "RAG" else () for _, decision, hits in cases]
         requests: dict[int, Request] = {}
         for n, (text, decision, _) in enumerate(cases):
@@ -287,6 +288,12 @@ def finished_text(completion: Completion, draft: Draft) -> tuple[str, Finish, tu
     if draft.variant.guard:
         text, removed = draft.guarded(text)
     return text, finish, removed
+
+
+@lru_cache(maxsize=32)
+def _template(name: str, changed: object) -> Template:
+    """A template, read again when its file has another stamp."""
+    return load_template(name)
 
 
 def _adapter_hash(adapter: str | None) -> str | None:

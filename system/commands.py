@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import hashlib
+import json
 import os
 import sys
 from collections import Counter
@@ -117,10 +118,10 @@ def calibrate(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Measure retrieval and decision on a split and write reports/retrieval.md and reports/decision.md."""
+    """Measure retrieval and decision, then build the report from the run and everything that was logged beside it."""
     from system.decision import DATA
     from system.evaluation.deciding import decision_report
-    from system.evaluation.ranking import ranking_report
+    from system.evaluation.ranking import hit_at_two, ranking_report
 
     _check_writable(options.out / "retrieval.md", "--out")
     assistant = _assistant(options)
@@ -140,6 +141,13 @@ def report(options: argparse.Namespace) -> int:
         )
         write_whole(path, text.encode())
         print(f"{path}\n\n{page}")
+    figures = {name: hit_at_two(answerable, found) for name, found in hits.items()}
+    write_whole(options.out / "retrieval.json", json.dumps(figures, indent=1).encode() + b"\n")
+    if options.split == "test":
+        from system.report.build import build
+
+        for path in build(options.run, options.verdicts, options.out):
+            print(path)
     return 0
 
 

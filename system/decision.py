@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,7 @@ from system.errors import SettingsError
 from system.records import Decision
 from system.retrieval import Index
 from system.sentences import split_sentences
-from system.settings import read_toml, require_keys
+from system.settings import read_toml, require_keys, stamp
 
 DATA = Path("data")
 FEATURES = ("retrieval", "scope")
@@ -79,8 +80,16 @@ class Signals:
 
 
 def load_rules(folder: Path = DATA) -> Rules:
-    """Read the decision settings. Raises SettingsError that lists what is missing, unknown or malformed."""
+    """Read the decision settings; unchanged files are read once.
+
+    Raises SettingsError that lists what is missing, unknown or malformed.
+    """
     paths = [folder / name for name in ("decision.toml", "decision_prototypes.toml", "replies.toml")]
+    return _load_rules(tuple(paths), tuple(map(stamp, paths)))
+
+
+@lru_cache(maxsize=4)
+def _load_rules(paths: tuple[Path, ...], stamps: tuple[object, ...]) -> Rules:
     settings, prototypes, replies = (read_toml(path) for path in paths)
     problems = [f"{paths[0]}: {p}" for p in require_keys(settings, ("escalate", "manipulation"), dict)]
     problems += [f"{paths[1]}: {p}" for p in require_keys(prototypes, (*_ORDINARY, "manipulation", "escalate"), dict)]
@@ -163,14 +172,16 @@ class Measure:
         self._vectors = {kind: index.embed(messages) for kind, messages in rules.prototypes.items()}
 
     def signals(self, texts: Sequence[str]) -> list[Signals]:
-        """The signals of each text; one embedding pass over all texts and their sentences."""
-        pieces: list[str] = []
-        owner: list[int] = []
+        """The signals of each text, from the embeddings of all texts and of their sentences."""
+        sentences: list[str] = []
+        owner: list[int] = list(range(len(texts)))
         for n, text in enumerate(texts):
-            own = [text, *(s for s in split_sentences(text) if len(s.split()) >= SHORTEST_SENTENCE)]
-            pieces += own
+            own = [s for s in split_sentences(text) if len(s.split()) >= SHORTEST_SENTENCE]
+            sentences += own
             owner += [n] * len(own)
-        vectors = self._index.embed(pieces)
+        # Apart from each other: in one batch every sentence would be padded to the length of its text.
+        parts = [self._index.embed(pieces) for pieces in (texts, sentences) if pieces]
+        vectors = np.concatenate(parts) if parts else np.zeros((0, self._index.embeddings.shape[1]), np.float32)
         inside = np.maximum(self._near(vectors, "inside", 3), self._near(vectors, "near_miss", 3))
         outside = self._near(vectors, "outside", 3)
         # Two prototypes must agree on an escalation, three on an ordinary matter: there are more of the latter.

@@ -29,6 +29,15 @@ def read_toml(path: Path, error: type[InputError] = SettingsError) -> dict[str, 
     return table
 
 
+def stamp(path: Path) -> tuple[int, int] | None:
+    """What tells whether a file may have changed: time of its last change and size; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
 def require_keys(table: dict[str, Any], keys: Iterable[str], kind: type = str) -> list[str]:
     """Problems with a table that must have exactly these keys, all of one type."""
     wanted = list(keys)

@@ -14,7 +14,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from fixtures.stages import applies, make_reference, make_stage
+from fixtures.stages import applies, draft_of, make_reference, make_stage
 from system.evaluation.budgets import judge_budget
 from system.variants import VARIANTS, find_variants
 from tests_quality.conftest import gates, known_miss
@@ -40,7 +40,7 @@ def test_latency(budget, variant, benchmark, run, complaints, enforce):
     answered = {response.id: response for response in run[variant]}
     asked = [c for c in complaints if answered[c.id].prompt is not None and c.action == "RAG"]
     stage = make_stage(budget.stage, VARIANTS[variant], answered)
-    reference = make_reference(budget.against, VARIANTS[variant])
+    reference = make_reference(budget.against, VARIANTS[variant], answered)
     count = ROUNDS.get(budget.stage, MANY) if benchmark.enabled else 1
     chosen = [asked[n * len(asked) // count] for n in range(count)]
     for warm_up in (reference, stage):
@@ -50,6 +50,7 @@ def test_latency(budget, variant, benchmark, run, complaints, enforce):
     def one_more():
         """Time the reference on the next complaint, and hand that to the stage."""
         complaint = chosen[len(bases) % count]
+        draft_of(variant, complaint)
         began = perf_counter()
         reference(complaint)
         bases.append(perf_counter() - began)

@@ -37,6 +37,13 @@ def ndcg_at(docs: Sequence[str], relevant: Collection[str], k: int, available: i
     return gain / best if best else 0.0
 
 
+def hit_at_two(complaints: Sequence[Complaint], found: Sequence[Sequence[Hit]]) -> dict[str, float]:
+    """hit@2 of a retriever with its interval: value, low, high, n."""
+    twos = [hit_at([hit.doc for hit in hits], c.relevant, 2) for hits, c in zip(found, complaints, strict=True)]
+    interval = rate_interval(int(sum(twos)), len(twos), effective_n=effective_n(twos, [c.cluster for c in complaints]))
+    return {"value": sum(twos) / len(twos), "low": interval.low, "high": interval.high, "n": len(twos)}
+
+
 def ranking_report(
     complaints: Sequence[Complaint], hits: Mapping[str, Sequence[Sequence[Hit]]], passages_of: Mapping[str, int]
 ) -> str:
@@ -59,11 +66,10 @@ def ranking_report(
             return sum(metric(d, c) for d, c in zip(docs, complaints, strict=True)) / len(complaints)
 
         twos = [hit_at(d, c.relevant, 2) for d, c in zip(docs, complaints, strict=True)]
-        size = effective_n(twos, [c.cluster for c in complaints])
-        interval = rate_interval(int(sum(twos)), len(twos), effective_n=size)
+        two = hit_at_two(complaints, found)
         lines.append(
             f"| {name} | {mean(lambda d, c: hit_at(d, c.relevant, 1)):.3f} "
-            f"| {sum(twos) / len(twos):.3f} ({interval.low:.3f} to {interval.high:.3f}) "
+            f"| {two['value']:.3f} ({two['low']:.3f} to {two['high']:.3f}) "
             f"| {mean(lambda d, c: hit_at(d, c.relevant, 3)):.3f} "
             f"| {mean(lambda d, c: precision_at(d, c.relevant, 2)):.3f} "
             f"| {mean(lambda d, c: reciprocal_rank(d, c.relevant)):.3f} "
@@ -71,7 +77,7 @@ def ranking_report(
         )
         cells = []
         for category in categories:
-            some = [two for two, c in zip(twos, complaints, strict=True) if c.category == category]
+            some = [hit for hit, c in zip(twos, complaints, strict=True) if c.category == category]
             cells.append(f"{sum(some):.0f}/{len(some)}")
         by_category.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines + by_category) + "\n"

@@ -10,6 +10,7 @@ study      reports/prompt_study.md: templates, and what an example or thinking i
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,11 +87,12 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Write the page of a results file, and print it."""
-    from system.promptfoo.results import page, read_results
+    from system.promptfoo.results import figures, page, read_results
 
-    out = options.out or PAGE
-    text = f"# Promptfoo\n\nMade by `make promptfoo`.\n\n{page(read_results(RESULTS))}\n"
+    out, results = options.out or PAGE, read_results(RESULTS)
+    text = f"# Promptfoo\n\nMade by `make promptfoo`.\n\n{page(results)}"
     write_whole(out, text.encode())
+    write_whole(out.with_suffix(".json"), json.dumps(figures(results), indent=1).encode() + b"\n")
     print(text)
     return 0
 

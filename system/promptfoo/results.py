@@ -24,6 +24,7 @@ from system.records import Score, Verdict
 
 SCORE = "promptfoo score"
 GRADES = ("helpfulness", "clarity", "empathy", "safety", "groundedness")  # names of requirements
+SHARES = {"share": "difference", "low": "low", "high": "high"}
 PLAIN = "prompt-only"  # the provider whose columns are the bare prompts
 
 
@@ -97,31 +98,46 @@ def verdicts_of(results: Iterable[Result], requirements: Sequence[Requirement]) 
 def page(results: Sequence[Result]) -> str:
     """Promptfoo's score and the judge's grades by column with intervals, and the gain over the plain prompts."""
     columns = _columns(results)
-    scores: dict[str, dict[str, list[Score]]] = {SCORE: {n: [_total(r, n) for r in c] for n, c in columns.items()}}
+    scores = _scores(columns)
     for name in GRADES:
         scores[name] = {
             column: [replace(_score(result, name), variant=column) for result in own if name in result.gates]
             for column, own in columns.items()
         }
-    plain = [name for name in columns if name.startswith(f"{PLAIN} ")] or list(columns)[:1]
-    parts = [render_markdown(build(scores, plain[0])), *(_gain(scores, columns, name) for name in plain)]
+    table = render_markdown(build(scores, _plain(columns)[0]))
+    told = [
+        f"- {gain['best']} scores {100 * gain['share']:.0f} % higher than {gain['over']} "
+        f"({100 * gain['low']:.0f} % to {100 * gain['high']:.0f} %): {gain['value']:.3f} against {gain['base']:.3f}"
+        for gain in figures(results)["gains"]
+    ]
     cases = len({result.case for result in results})
-    return f"{cases} complaints, {len(columns)} columns.\n\n" + "\n".join(parts)
+    return "\n".join([f"{cases} complaints, {len(columns)} columns.", "", table, *told, ""])
 
 
-def _gain(scores: dict[str, dict[str, list[Score]]], columns: dict[str, list[Result]], plain: str) -> str:
-    """By how much the column with the highest score beats a plain prompt, in points and as a share."""
-    table = build({SCORE: scores[SCORE]}, plain)
-    values = {name: cell.value for (name, _), cell in table.cells.items() if cell.value is not None}
-    best = max(values, key=lambda name: values[name])
-    cell, base = table.cells[best, SCORE], values.get(plain)
-    if best == plain or base is None or cell.paired is None:
-        return f"- nothing scores higher than {plain}"
-    low, high = cell.paired.low, cell.paired.high
-    return (
-        f"- {best} scores {100 * cell.paired.difference / base:.0f} % higher than {plain} "
-        f"({100 * low / base:.0f} % to {100 * high / base:.0f} %): {values[best]:.3f} against {base:.3f}"
-    )
+def figures(results: Sequence[Result]) -> dict[str, list[dict[str, Any]]]:
+    """The columns' scores, and by which share of its score the best column beats each plain prompt."""
+    columns = _columns(results)
+    scores = _scores(columns)
+    table = build(scores, None)
+    cells = {name: cell for (name, _), cell in table.cells.items() if cell.value is not None}
+    best = max(cells, key=lambda name: cells[name].value or 0.0)
+    gains = []
+    for plain in _plain(columns):
+        paired = build(scores, plain).cells[best, SCORE].paired if plain != best else None
+        base = cells[plain].value if plain in cells else None
+        if paired is not None and base:
+            share = {key: getattr(paired, field) / base for key, field in SHARES.items()}
+            gains.append({"best": best, "over": plain, "value": cells[best].value, "base": base, **share})
+    shown = [{"name": n, "value": c.value, "low": c.low, "high": c.high, "n": c.n} for n, c in cells.items()]
+    return {"columns": shown, "gains": gains}
+
+
+def _scores(columns: dict[str, list[Result]]) -> dict[str, dict[str, list[Score]]]:
+    return {SCORE: {name: [_total(result, name) for result in own] for name, own in columns.items()}}
+
+
+def _plain(columns: dict[str, list[Result]]) -> list[str]:
+    return [name for name in columns if name.startswith(f"{PLAIN} ")] or list(columns)[:1]
 
 
 def _columns(results: Iterable[Result]) -> dict[str, list[Result]]:

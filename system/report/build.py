@@ -1,0 +1,56 @@
+"""Builds the report: reports/report.pdf (one or two pages), report.md and report.html with appendices.
+
+    build(Path("runs/quality.jsonl"), Path("runs/verdicts.json"), Path("reports"))
+
+Raises ReportError where a log is missing, a text names what no log holds, or the PDF has more than two pages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from system.report.charts import draw_all
+from system.report.document import to_html, to_markdown, to_typst
+from system.report.facts import ReportError
+from system.report.gather import facts_of, read_logs
+from system.report.pages import Words, appendices, short_report
+from system.rows import write_whole
+
+PAGES = 2
+
+
+def build(run: Path, verdicts: Path, folder: Path) -> list[Path]:
+    """Write the report's files and charts into a folder; returns the files."""
+    logs = read_logs(run, verdicts)
+    facts = facts_of(logs)
+    charts = draw_all(logs, facts, folder / "figures")
+    short = short_report(Words(facts), facts, charts)
+    whole = replace(short, sections=(*short.sections, *appendices(logs, charts)))
+    written = {
+        "report.pdf": to_pdf(to_typst(short, folder), folder),
+        "report.md": to_markdown(whole, folder).encode(),
+        "report.html": to_html(whole).encode(),
+    }
+    for name, content in written.items():
+        write_whole(folder / name, content)
+    return [folder / name for name in written]
+
+
+def to_pdf(source: str, folder: Path) -> bytes:
+    """Compile Typst's source; pictures are looked for in the folder. Raises ReportError for more than two pages."""
+    import io
+
+    import pypdf
+    import typst
+
+    text = folder / "report.typ"
+    text.write_text(source, encoding="utf-8")
+    try:
+        content: bytes = typst.compile(text, root=folder, timestamp=0)
+    finally:
+        text.unlink()
+    pages = len(pypdf.PdfReader(io.BytesIO(content)).pages)
+    if pages > PAGES:
+        raise ReportError(f"the report has {pages} pages; shorten prose.toml to {PAGES}")
+    return content
