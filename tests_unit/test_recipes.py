@@ -62,7 +62,9 @@ def test_a_model_and_complaints_of_ones_own(place: Path, capsys: pytest.CaptureF
     for name in ("Articles", "Complaints", "Model"):
         for command in commands()[name]:
             plain = "--variant" not in command and command.startswith("ask")
-            own = "" if "--base-model" in command or command.startswith("show") else " --base-model my_model"
+            own = (
+                " --base-model my_model" if command.startswith(("ask", "run")) and "--base-model" not in command else ""
+            )
             asked = f"{command}{own}" + (" --variant agent-rag" if plain else "")
             assert run(asked.replace("agent-rag-fine-tuned", "agent-rag")) == 0, command
     (answer,) = read_run(place / "runs" / "mine.jsonl")
@@ -73,7 +75,7 @@ def test_a_model_and_complaints_of_ones_own(place: Path, capsys: pytest.CaptureF
 def test_a_judge_of_ones_own(place: Path, server: ChatServer) -> None:
     """Any OpenAI-compatible server grades."""
     grades = dict.fromkeys(("helpfulness", "clarity", "empathy", "safety"), 4)
-    server.decide = lambda text: said({"reason": "fine", **grades})
+    server.decide = lambda text: said({"justification": "fine", **grades})
     for command in commands()["Judge"]:
         assert run(re.sub(r"openai:\S+", f"openai:m@{server.url}", command)) == 0
     (line,) = (place / "grades.jsonl").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Builds the report: reports/report.pdf (one or two pages), report.md and report.html with appendices.
+"""Builds the report: report.pdf (one or two pages; report.png is the first), report.md and .html with appendices.
 
     build(Path("runs/quality.jsonl"), Path("runs/verdicts.json"), Path("reports"))
 
@@ -18,6 +18,7 @@ from system.report.pages import Words, appendices, short_report
 from system.rows import write_whole
 
 PAGES = 2
+PPI = 110.0
 
 
 def build(run: Path, verdicts: Path, folder: Path) -> list[Path]:
@@ -25,10 +26,12 @@ def build(run: Path, verdicts: Path, folder: Path) -> list[Path]:
     logs = read_logs(run, verdicts)
     facts = facts_of(logs)
     charts = draw_all(logs, facts, folder / "figures")
-    short = short_report(Words(facts), facts, charts)
+    short = short_report(Words(facts), facts, logs, charts)
     whole = replace(short, sections=(*short.sections, *appendices(logs, charts)))
+    pdf, pictures = printed(to_typst(short, folder), folder)
     written = {
-        "report.pdf": to_pdf(to_typst(short, folder), folder),
+        "report.pdf": pdf,
+        "report.png": pictures[0],
         "report.md": to_markdown(whole, folder).encode(),
         "report.html": to_html(whole).encode(),
     }
@@ -37,20 +40,22 @@ def build(run: Path, verdicts: Path, folder: Path) -> list[Path]:
     return [folder / name for name in written]
 
 
-def to_pdf(source: str, folder: Path) -> bytes:
-    """Compile Typst's source; pictures are looked for in the folder. Raises ReportError for more than two pages."""
-    import io
+def printed(source: str, folder: Path) -> tuple[bytes, list[bytes]]:
+    """Typst's source as a PDF and as a PNG of each page; pictures are looked for in the folder.
 
-    import pypdf
+    Raises ReportError for more than two pages.
+    """
     import typst
 
     text = folder / "report.typ"
     text.write_text(source, encoding="utf-8")
     try:
-        content: bytes = typst.compile(text, root=folder, timestamp=0)
+        pdf: bytes = typst.compile(text, root=folder, timestamp=0)
+        # One page is bytes, several are a list of them.
+        found: bytes | list[bytes] = typst.compile(text, root=folder, format="png", ppi=PPI)
     finally:
         text.unlink()
-    pages = len(pypdf.PdfReader(io.BytesIO(content)).pages)
-    if pages > PAGES:
-        raise ReportError(f"the report has {pages} pages; shorten prose.toml to {PAGES}")
-    return content
+    pictures = [found] if isinstance(found, bytes) else found
+    if len(pictures) > PAGES:
+        raise ReportError(f"the report has {len(pictures)} pages; shorten prose.toml to {PAGES}")
+    return pdf, pictures

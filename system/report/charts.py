@@ -111,22 +111,22 @@ def draw_flow(responses: Sequence[Response], complaints: Mapping[str, Complaint]
     taken = Counter(r.decision.action for r in responses)
     right = Counter(r.decision.action for r in responses if r.decision.action == complaints[r.id].action)
     boxes = {
-        "message": (0.5, 0.92, f"message\n{len(responses)}"),
-        "person": (0.5, 0.66, "danger, law, fraud, 'a person please'?"),
-        "evidence": (0.5, 0.38, "evidence in the articles at or above the threshold?"),
-        "ESCALATE": (0.13, 0.36, f"ESCALATE\n{taken['ESCALATE']}, {right['ESCALATE']} right\nscripted hand-over"),
-        "RAG": (0.3, 0.1, f"RAG\n{taken['RAG']}, {right['RAG']} right\nprompt with passages"),
-        "DIRECT": (0.75, 0.1, f"DIRECT\n{taken['DIRECT']}, {right['DIRECT']} right\nprompt without, or script"),
-        "guard": (0.93, 0.62, "guard:\nwhole sentences,\nno invented facts"),
+        "message": (0.5, 0.93, f"message\n{len(responses)}"),
+        "person": (0.5, 0.72, "danger, law, fraud, 'a person please'?"),
+        "evidence": (0.5, 0.5, "evidence in the articles at or above the threshold?"),
+        "ESCALATE": (0.1, 0.52, f"ESCALATE\n{taken['ESCALATE']}, {right['ESCALATE']} right\nscripted hand-over"),
+        "RAG": (0.3, 0.26, f"RAG\n{taken['RAG']}, {right['RAG']} right\nprompt with passages"),
+        "DIRECT": (0.72, 0.26, f"DIRECT\n{taken['DIRECT']}, {right['DIRECT']} right\nprompt without, or script"),
+        "guard": (0.5, 0.04, "guard: whole sentences, no invented facts"),
     }
     arrows = [("message", "person", ""), ("person", "ESCALATE", "yes"), ("person", "evidence", "no")]
     arrows += [("evidence", "RAG", "yes"), ("evidence", "DIRECT", "no"), ("DIRECT", "guard", ""), ("RAG", "guard", "")]
     with figure(path, figsize=(7.5, 3.6)) as axis:
-        axis.set(xlim=(0, 1.05), ylim=(0, 1))
+        axis.set(xlim=(0, 0.9), ylim=(0, 1))
         axis.axis("off")
         for start, end, label in arrows:
             (x, y, _), (to_x, to_y, _) = boxes[start], boxes[end]
-            look = {"arrowstyle": "->", "color": GREY, "shrinkA": 22, "shrinkB": 24}
+            look = {"arrowstyle": "->", "color": GREY, "shrinkA": 14, "shrinkB": 32}
             axis.annotate("", (to_x, to_y), (x, y), arrowprops=look)
             axis.text((x + to_x) / 2 + 0.015, (y + to_y) / 2, label, fontsize=8, color=GREY)
         for x, y, text in boxes.values():
@@ -138,7 +138,7 @@ def draw_growth(content: Mapping[str, Any], path: Path) -> None:
     """Seconds over size, both logarithmic, with the fitted exponent of each line."""
     with figure(path, 1, 2, figsize=(7, 2.6)) as axes:
         for number, (name, points) in enumerate(content["points"].items()):
-            axis = axes[name == "gates"]
+            axis = axes[int(name == "gates")]
             label = f"{name}, exponent {content['exponents'][name]:.2f}"
             look = {"color": COLOURS[number % 4], "marker": MARKERS[number % 4]}
             axis.loglog(*zip(*points, strict=True), label=label, **look)

@@ -163,12 +163,12 @@ def _inline_html(text: str) -> str:
 # --- Typst ---
 
 PREAMBLE = """#set page(paper: "a4", margin: (x: 1.7cm, y: 1.4cm), numbering: "1 / 1")
-#set text(size: 8.6pt, lang: "en")
+#set text(size: 9pt, lang: "en")
 #set par(justify: true, leading: 0.5em, spacing: 0.75em)
 #set list(spacing: 0.5em)
 #show heading.where(level: 1): set text(size: 15pt)
 #show heading.where(level: 2): it => block(above: 0.9em, below: 0.5em, text(size: 10pt, fill: rgb("#0b4a6f"), it.body))
-#show table: set text(size: 7.3pt)
+#show table: set text(size: 7.6pt)
 #set table(inset: (x: 3.5pt, y: 2.6pt), stroke: 0.4pt + rgb("#999999"))
 """
 

@@ -18,7 +18,9 @@ from system.errors import InputError
 from system.records import Verdict
 
 PLACEHOLDER = re.compile(r"\{([^{}|]+)(?:\|(\w+))?\}")
-NAMES_WITH_DIGITS = re.compile(r"hit@[1-5]|BLEU-[1-4]|F1\b|SmolLM2-135M(?:-Instruct)?|all-MiniLM-L6-v2|p50|p95|p99")
+NAMES_WITH_DIGITS = re.compile(
+    r"hit@[1-5]|BLEU-[1-4]|F1\b|SmolLM2-135M(?:-Instruct)?|all-MiniLM-L6-v2|p50|p95|p99|BM25"
+)
 
 
 class ReportError(InputError):

@@ -64,14 +64,17 @@ class Words:
         return self._facts.told(table["text"])
 
 
-def short_report(words: Words, facts: Facts, charts: Mapping[str, Path]) -> Document:
+def short_report(words: Words, facts: Facts, logs: Logs, charts: Mapping[str, Path]) -> Document:
     """One to two pages."""
     return Document(
         words.title(),
         words.subtitle(),
         (
             Section("Summary", [words.findings()]),
-            Section("Architecture", [words.paragraph("architecture")]),
+            Section(
+                "Architecture",
+                [words.paragraph("architecture"), Picture(charts["flow"], "What the agent does with a message.", 0.6)],
+            ),
             Section("Data", [words.paragraph("data")]),
             Section("How it is evaluated", [words.paragraph("setup")]),
             Section(
@@ -83,6 +86,7 @@ def short_report(words: Words, facts: Facts, charts: Mapping[str, Path]) -> Docu
                     ),
                 ],
             ),
+            Section("Claims", [words.paragraph("claims"), claim_table(logs.verdicts, SHIPPED)]),
             Section("Parts", [words.paragraph("promptfoo"), words.paragraph("retrieval"), words.paragraph("tuning")]),
             Section(
                 "Hyper-parameters",
@@ -93,6 +97,7 @@ def short_report(words: Words, facts: Facts, charts: Mapping[str, Path]) -> Docu
                     ),
                 ],
             ),
+            Section("Time", [words.paragraph("time"), latency_table(logs, SHIPPED)]),
             Section("What worked", [words.bullets("worked")]),
             Section("What is hard", [words.bullets("challenges")]),
             Section("What next", [words.bullets("recommendations")]),
@@ -156,9 +161,10 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     )
 
 
-def claim_table(verdicts: Sequence[Verdict]) -> Table:
-    """Claims that one variant beats another."""
-    rows = [[v.requirement, v.variant, plain_cell(v), str(v.n)] for v in verdicts if " > " in v.variant]
+def claim_table(verdicts: Sequence[Verdict], better: str = "") -> Table:
+    """Claims that one variant beats another; of one variant, if it is named."""
+    chosen = [v for v in verdicts if " > " in v.variant and v.variant.startswith(better)]
+    rows = [[v.requirement, v.variant, plain_cell(v), str(v.n)] for v in chosen]
     return Table(["claim", "variants", "difference", "n"], rows)
 
 
@@ -217,8 +223,8 @@ def mutant_table(logs: Logs) -> Table:
     return Table(["mutant", "what is broken", "gate that must turn red", "result"], rows)
 
 
-def latency_table(logs: Logs) -> Table:
-    """Seconds of every stage and variant, and the ratio that its budget limits."""
+def latency_table(logs: Logs, variant: str = "") -> Table:
+    """Milliseconds of every stage and variant, or of one, and the ratio that its budget limits."""
     rows = [
         [
             r["stage"],
@@ -229,6 +235,7 @@ def latency_table(logs: Logs) -> Table:
             str(r["n"]),
         ]
         for r in logs.tables["reports/latency.json"]
+        if variant in ("", r["variant"])
     ]
     return Table(["stage", "variant", "p50 (ms)", "p95 (ms)", "p99 (ms)", "ratio to reference", "budget", "n"], rows)
 
