@@ -1,10 +1,11 @@
 """How long each stage takes, in pytest-benchmark, and whether it keeps to its budget.
 
     make latency                                                       all stages of all variants, saved and compared
-    pytest tests_quality/test_latency.py --benchmark-enable -k "retrieval and rag"
+    pytest tests_quality --benchmark-enable -k "retrieval and rag"
 
-Without --benchmark-enable every stage runs once, untimed. Times are per complaint, one at a time, nothing cached; the
-seconds are the machine's, the budgets of gates.toml are ratios to a reference timed on the same complaint.
+Without --benchmark-enable it is left out; named as a path, every stage then runs once, untimed. Times are per
+complaint, one at a time, nothing cached. The seconds are the machine's, the budgets of gates.toml are ratios to a
+reference timed on the same complaint.
 """
 
 from __future__ import annotations
