@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from system.report.appendices import appendices
 from system.report.charts import draw_all
 from system.report.document import to_html, to_markdown, to_typst
 from system.report.facts import ReportError
 from system.report.gather import facts_of, read_logs
-from system.report.pages import Words, appendices, short_report
+from system.report.pages import Words, short_report
 from system.rows import write_whole
 
 PAGES = 2
