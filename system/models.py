@@ -34,6 +34,8 @@ OPENAI_PREFIX = "openai:"
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ("passport.json", "training.json")  # what is told of an adapter
 
+_folder_hashes: dict[tuple[str, tuple[tuple[str, int, int], ...]], str] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
@@ -95,7 +97,8 @@ def folder_hash(folder: Path, without: Collection[str] = ()) -> str:
     """sha256 over the names and contents of a model folder's weight, tokenizer and configuration files.
 
     ``without`` names files that only tell of the model, such as what it was measured to be worth.
-    Hashing gigabytes takes seconds, so the result is remembered under each file's size and modification time.
+    Hashing gigabytes takes seconds, so the result is remembered under each file's size and modification time: on disk,
+    and in this process, where another cache folder may have been set since.
     """
     kinds = (".safetensors", ".json", ".bin", ".model", ".jinja", ".txt")
     files = sorted(p for p in folder.rglob("*") if p.suffix in kinds and p.name not in without)
@@ -103,15 +106,20 @@ def folder_hash(folder: Path, without: Collection[str] = ()) -> str:
         raise ModelError(f"{folder}: holds no model files; give a folder written by save_pretrained")
     names = [p.relative_to(folder).as_posix() for p in files]
     stamp = [(name, p.stat().st_size, p.stat().st_mtime_ns) for name, p in zip(names, files, strict=True)]
+    if (known := (str(folder.resolve()), tuple(stamp))) in _folder_hashes:
+        return _folder_hashes[known]
     memo = cache_folder() / "hashes" / hashlib.sha256(repr((str(folder.resolve()), stamp)).encode()).hexdigest()
     if memo.exists():
-        return memo.read_text()
-    digest = hashlib.sha256()
-    for name, path in zip(names, files, strict=True):
-        digest.update(name.encode() + bytes.fromhex(file_sha256(path)))
-    memo.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(memo, digest.hexdigest())
-    return digest.hexdigest()
+        found = memo.read_text()
+    else:
+        digest = hashlib.sha256()
+        for name, path in zip(names, files, strict=True):
+            digest.update(name.encode() + bytes.fromhex(file_sha256(path)))
+        found = digest.hexdigest()
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(memo, found)
+    _folder_hashes[known] = found
+    return found
 
 
 def adapter_folder(name: str) -> Path:

@@ -7,14 +7,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from system.evaluation.table import plain_cell, variants_of
+from system.cache import open_cache
+from system.evaluation.comparison_table import Cell, build
+from system.evaluation.gatefile import load_gates
+from system.evaluation.measuring import Rulers
+from system.evaluation.table import plain_cell, spread, variants_of
 from system.records import Action, Response, Verdict
 from system.report.document import Block, Paragraph, Picture, Section, Table
 from system.report.facts import Facts
-from system.report.gather import SHIPPED, Logs
+from system.report.gather import ROOT, SHIPPED, Logs
 from system.report.pages import claim_table, latency_table
 from system.variants import VARIANTS
 
+TEXT_METRICS = ("bleu-1", "bleu-2", "bleu-3", "rouge-l", "bertscore-f1")
+LIKELIHOOD = "reference_log_likelihood"
+GATES = ROOT / "tests_quality" / "gates.toml"
 EXAMPLES = 5
 DECISIONS = 24
 
@@ -24,6 +31,7 @@ def appendices(logs: Logs, charts: Mapping[str, Path]) -> tuple[Section, ...]:
     shipped = [r for r in logs.run[SHIPPED] if r.id in logs.complaints]
     return (
         Section("Appendix: all verdicts", [verdict_table(logs.verdicts), claim_table(logs.verdicts)]),
+        Section("Appendix: text metrics", [text_metrics(logs)]),
         Section(
             "Appendix: how the agent decides",
             [Picture(charts["flow"], "What the agent does with a message."), *decision_patterns(shipped, logs)],
@@ -48,6 +56,31 @@ def appendices(logs: Logs, charts: Mapping[str, Path]) -> tuple[Section, ...]:
             [latency_table(logs), Picture(charts["growth"], "Seconds over size, with fitted exponents.")],
         ),
     )
+
+
+def text_metrics(logs: Logs) -> Table:
+    """Likeness to the references, and how likely they are, by variant with intervals."""
+    rulers = Rulers(cache=open_cache())
+    asked = {r.id for responses in logs.run.values() for r in responses}
+    complaints = [complaint for case, complaint in logs.complaints.items() if case in asked]
+    claimed = {v for c in load_gates(GATES).claims if c.metric == LIKELIHOOD for v in (c.better, c.worse)}
+    scores = {
+        metric: {
+            variant: rulers.score(metric, logs.run[variant], complaints)[0]
+            for variant in VARIANTS
+            # A model must read every reference for this one: shown where a gate asked for it, and so has paid.
+            if metric != LIKELIHOOD or variant in claimed
+        }
+        for metric in (*TEXT_METRICS, LIKELIHOOD)
+    }
+    cells = build(scores, None).cells
+    rows = [[v, *(_cell(cells.get((v, metric))) for metric in scores)] for v in VARIANTS]
+    caption = f"Means; {LIKELIHOOD}: nats per token of the reference, the negative logarithm of its perplexity."
+    return Table(["variant", *scores], rows, caption)
+
+
+def _cell(cell: Cell | None) -> str:
+    return "" if cell is None else "ERROR" if cell.value is None else spread(cell.value, cell.low, cell.high)
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
