@@ -16,9 +16,8 @@ from typing import cast
 from system.errors import InputError, SupportError
 
 # Where a command lives, if not in system.commands.
-_PLACES = dict.fromkeys(("judge", "score", "compare"), "system.evaluation.commands") | {
-    "promptfoo": "system.promptfoo.commands"
-}
+_PLACES = dict.fromkeys(("judge", "score", "compare", "changes"), "system.evaluation.commands")
+_PLACES["promptfoo"] = "system.promptfoo.commands"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -111,13 +110,15 @@ def parser() -> argparse.ArgumentParser:
     for sub in (judge, score, compare):
         sub.add_argument("--judge", default="local", metavar="J", help="local or openai:MODEL@URL (default: local)")
         sub.add_argument("--no-cache", action="store_true", help="compute every score anew")
-    promptfoo = command(
-        "promptfoo", "answer Promptfoo's columns in batches; tell its results in our numbers", model=True
+    promptfoo = command("promptfoo", "install and run Promptfoo, and tell its results in our numbers", model=True)
+    promptfoo.add_argument(
+        "what", choices=("install", "answer", "evaluate", "report", "study"), help="in this order; study is apart"
     )
-    promptfoo.add_argument("what", choices=("install", "answer", "evaluate", "report", "study"))
-    promptfoo.add_argument("--cases", type=int, default=0, metavar="N", help="so many of the test complaints (all)")
+    promptfoo.add_argument(
+        "--cases", type=_count, metavar="N", help="so many of the complaints, for answer, evaluate and study (all)"
+    )
     promptfoo.add_argument("--judge", default="local", metavar="J", help="local or openai:MODEL@URL (default: local)")
-    promptfoo.add_argument("--out", type=Path, metavar="FILE.md", help="page of report or study (default: reports)")
+    promptfoo.add_argument("--out", type=Path, metavar="FILE.md", help="page of report or study (default: in reports)")
     changes = command("changes", "verdicts of two runs compared, as Markdown for a pull request", knowledge=False)
     changes.add_argument("--baseline", type=Path, default=Path("reports/baseline.json"), metavar="FILE.json")
     changes.add_argument("--verdicts", type=Path, default=Path("runs/verdicts.json"), metavar="FILE.json")
@@ -133,6 +134,13 @@ def parser() -> argparse.ArgumentParser:
     knowledge.add_argument("titles", nargs="*", metavar="TITLE")
     knowledge.add_argument("--api", default="https://en.wikipedia.org/w/api.php", help="MediaWiki API address")
     return main
+
+
+def _count(text: str) -> int:
+    """A number of cases, from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def handler(command: str) -> Callable[[argparse.Namespace], int]:

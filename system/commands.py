@@ -124,6 +124,11 @@ def report(options: argparse.Namespace) -> int:
     from system.evaluation.ranking import hit_at_two, ranking_report
 
     _check_writable(options.out / "retrieval.md", "--out")
+    if options.split == "test":
+        from system.report.build import build
+        from system.report.gather import read_logs
+
+        read_logs(options.run, options.verdicts)  # what is missing is told before anything is measured
     assistant = _assistant(options)
     counts = Counter(passage.doc for passage in assistant.passages)
     complaints = [c for c in read_labelled(DATA / "complaints.jsonl", list(counts)) if c.split == options.split]
@@ -144,8 +149,6 @@ def report(options: argparse.Namespace) -> int:
     figures = {name: hit_at_two(answerable, found) for name, found in hits.items()}
     write_whole(options.out / "retrieval.json", json.dumps(figures, indent=1).encode() + b"\n")
     if options.split == "test":
-        from system.report.build import build
-
         for path in build(options.run, options.verdicts, options.out):
             print(path)
     return 0
@@ -179,7 +182,10 @@ def show(options: argparse.Namespace) -> int:
 
     wanted = [variant.name for variant in find_variants(options.variant)] if options.variant else []
     grades = read_grades(options.scores) if options.scores else None
-    print(side_by_side([r for r in read_run(options.run) if not wanted or r.variant in wanted], wanted, grades))
+    responses = [r for r in read_run(options.run) if not wanted or r.variant in wanted]
+    if not responses:
+        raise InputError(f"{options.run}: holds no answer" + (f" of {options.variant}" if wanted else " yet"))
+    print(side_by_side(responses, wanted, grades))
     return 0
 
 

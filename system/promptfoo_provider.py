@@ -23,7 +23,7 @@ from typing import Any
 
 from system.complaints import check_text, read_complaints
 from system.desk import Reply, Request, ask_desk
-from system.errors import InputError
+from system.errors import InputError, SettingsError
 from system.evaluation.judge import LOCAL, OPENAI_PREFIX, read_rubric
 from system.evaluation.judging import CaseVerdict, judge_answer
 from system.records import Complaint, Response
@@ -41,7 +41,7 @@ TEMPLATE_NAMES = frozenset(path.stem for path in (ROOT / "system" / "templates")
 
 def cases(config: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """The test complaints as Promptfoo's cases: all of them, or every n-th, so that PROMPTFOO_CASES are left."""
-    complaints = chosen(read_complaints(COMPLAINTS, "test"), int(os.environ.get("PROMPTFOO_CASES") or 0))
+    complaints = chosen(read_complaints(COMPLAINTS, "test"), asked_cases())
     return [
         {
             "description": f"{complaint.id} {complaint.category}",
@@ -52,8 +52,16 @@ def cases(config: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     ]
 
 
-def chosen(complaints: Sequence[Complaint], count: int) -> list[Complaint]:
-    """All complaints, or every n-th of them so that ``count`` are left; 0 means all."""
+def asked_cases() -> int | None:
+    """PROMPTFOO_CASES; None where it is not set. Raises SettingsError for anything but a number from 1 on."""
+    text = os.environ.get("PROMPTFOO_CASES", "")
+    if text and not (text.isdecimal() and int(text)):
+        raise SettingsError(f"PROMPTFOO_CASES is {text!r}; give a number from 1 on")
+    return int(text) if text else None
+
+
+def chosen(complaints: Sequence[Complaint], count: int | None) -> list[Complaint]:
+    """Every n-th complaint, so that ``count`` are left; all of them if it is None or more than there are."""
     count = min(count or len(complaints), len(complaints))
     return [complaints[n * len(complaints) // count] for n in range(count)]
 

@@ -6,6 +6,7 @@ A name like ``rag+structured`` is the variant ``rag`` with the template ``struct
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from system.errors import SettingsError
@@ -37,6 +38,7 @@ class Variant:
         return (self.template, self.direct_template) if self.direct_template else (self.template,)
 
 
+TEMPLATES = Path(__file__).parent / "templates"
 ADAPTER = "adapters/support-lora"
 COPYING = Decoding(repetition_penalty=1.0)  # steps and names of the article must be free to come again
 
@@ -79,10 +81,15 @@ def with_template(variant: Variant, template: str) -> Variant:
     return next((v for v in VARIANTS.values() if replace(v, name=other.name) == other), other)
 
 
+def template_names() -> frozenset[str]:
+    """The names of all templates, those of the prompt study with their folder."""
+    return frozenset(path.relative_to(TEMPLATES).with_suffix("").as_posix() for path in TEMPLATES.rglob("*.toml"))
+
+
 def find_variant(name: str) -> Variant | None:
     """The variant of this name, ``variant+template`` included; None if there is none."""
     declared, plus, template = name.partition("+")
-    if declared not in VARIANTS or (plus and not template):
+    if declared not in VARIANTS or (plus and template not in template_names()):
         return None
     return with_template(VARIANTS[declared], template) if plus else VARIANTS[declared]
 
@@ -94,5 +101,6 @@ def find_variants(names: str) -> tuple[Variant, ...]:
     unknown = [name for name, variant in found.items() if variant is None]
     if unknown or not wanted:
         asked = ", ".join(map(repr, unknown)) or "nothing"
-        raise SettingsError(f"unknown variant {asked}; choose from {', '.join(VARIANTS)}")
+        others = "" if "+" not in names else f", and after a + from {', '.join(sorted(template_names()))}"
+        raise SettingsError(f"unknown variant {asked}; choose from {', '.join(VARIANTS)}{others}")
     return tuple({variant.name: variant for variant in found.values() if variant is not None}.values())

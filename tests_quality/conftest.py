@@ -75,14 +75,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _parametrize(metafunc: pytest.Metafunc) -> None:
     config = metafunc.config
-    chosen = [v.name for v in find_variants(config.getoption("variant") or ",".join(VARIANTS))]
+    variants = find_variants(config.getoption("variant") or ",".join(VARIANTS))
+    chosen = [variant.name for variant in variants]
     if "requirement" in metafunc.fixturenames:
         metafunc.parametrize(("requirement", "variant"), list(_gates(metafunc.module.METRICS, chosen)))
     elif "claim" in metafunc.fixturenames:
         asked = [claim for claim in claims() if {claim.better, claim.worse} <= set(chosen)]
         metafunc.parametrize("claim", [pytest.param(c, id=c.name, marks=known_miss(c.baseline)) for c in asked])
     elif "adapter_gate" in metafunc.fixturenames:
-        asked = gates().adapters if any(VARIANTS[name].adapter for name in chosen) else ()
+        asked = gates().adapters if any(variant.adapter for variant in variants) else ()
         metafunc.parametrize("adapter_gate", [pytest.param(g, id=g.name, marks=known_miss(g.baseline)) for g in asked])
     elif "case" in metafunc.fixturenames:
         bound = {v for r in requirements() if r.metric in metafunc.module.METRICS for v in r.variants}

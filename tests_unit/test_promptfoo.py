@@ -14,13 +14,14 @@ import yaml
 from fixtures.fakes import ScriptedGenerator, make_response
 from fixtures.options import ROOT
 from system import promptfoo_provider as provider
+from system.__main__ import main
 from system.assistant import Assistant
 from system.complaints import read_complaints
 from system.errors import InputError, SettingsError
 from system.evaluation.gatefile import load_gates
 from system.promptfoo import tool
 from system.promptfoo.commands import columns
-from system.promptfoo.results import page, read_results, verdicts_of
+from system.promptfoo.results import figures, page, read_results, verdicts_of
 from system.promptfoo_provider import Clerk, cases, chosen, variant_of
 from system.records import Complaint
 from system.rows import encode
@@ -82,6 +83,42 @@ def test_cases_are_the_test_complaints(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [case["vars"]["id"] for case in cases()] == [COMPLAINTS[n].id for n in (0, 39, 78, 117)]
     assert chosen(COMPLAINTS, 1000) == COMPLAINTS
     assert not any(case["assert"] for case in cases())
+
+
+@pytest.mark.parametrize("count", ["abc", "-1", "0", "1.5"])
+def test_a_number_of_cases_that_is_none(monkeypatch: pytest.MonkeyPatch, count: str) -> None:
+    """Refused, in the environment and on the command line."""
+    monkeypatch.setenv("PROMPTFOO_CASES", count)
+    with pytest.raises(SettingsError, match="give a number from 1 on"):
+        cases()
+    with pytest.raises(SystemExit):
+        main(["promptfoo", "evaluate", "--cases", count])
+
+
+def test_answers_that_are_missing_are_told_before_promptfoo_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line names the first and how to get them."""
+    log = tmp_path / "run.jsonl"
+    log.write_bytes(encode(make_response(COMPLAINTS[0], "Hello.", variant="prompt-empathetic")))
+    monkeypatch.setenv("PROMPTFOO_REPLAY", str(log))
+    assert main(["promptfoo", "evaluate", "--cases", "1"]) == 2
+    told = capsys.readouterr().err
+    assert "lacks 14 of 15 answers, prompt-structured to T-001 is the first" in told
+    assert "promptfoo answer --cases 1" in told
+
+
+def test_a_judge_that_is_none_is_told_before_promptfoo_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["promptfoo", "evaluate", "--judge", "bogus"]) == 2
+    assert "judge 'bogus' is unknown" in capsys.readouterr().err
+
+
+def test_a_few_cases_have_no_interval(tmp_path: Path) -> None:
+    """The page says so; the figures stay JSON."""
+    scores = {(name, "T-1"): score for name, score in (("prompt-only", 0.5), ("rag", 0.6))}
+    results = read_results(results_file(tmp_path / "results.json", scores))
+    assert "20 % higher than prompt-only / empathetic (no interval)" in page(results)
+    assert figures(results)["gains"][0]["low"] is None
 
 
 def test_a_remote_judge_brings_its_rubric(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,9 @@ def test_variants_are_found_in_the_asked_order(names: str, found: list[str]) -> 
         ("RAG", "'RAG'"),
         ("rag+", "'rag+'"),
         ("rga+structured", "'rga+structured'"),
+        ("rag+nonsense", "'rag+nonsense'"),
+        ("rag+../../etc", "'rag+../../etc'"),
+        ("rag+structured.toml", "'rag+structured.toml'"),
         ("rag agent-rag", "'rag agent-rag'"),
         ("", "nothing"),
         (" , ", "nothing"),
@@ -65,7 +68,9 @@ def test_unknown_variants_are_named_together(names: str, unknown: str) -> None:
     """Every unknown name is told at once, with those that may be chosen."""
     with pytest.raises(SettingsError) as caught:
         find_variants(names)
-    assert str(caught.value) == f"unknown variant {unknown}; choose from {', '.join(VARIANTS)}"
+    told = f"unknown variant {unknown}; choose from {', '.join(VARIANTS)}"
+    assert str(caught.value).partition(", and after a + from ")[0] == told
+    assert ("after a + from chat, empathetic" in str(caught.value)) is ("+" in names)
 
 
 def test_another_template_is_all_that_changes() -> None:

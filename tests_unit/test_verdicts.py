@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fixtures.verdicts import annotation, in_order
+from system.__main__ import main
 from system.errors import InputError
 from system.evaluation.verdicts import VerdictFile, changes, made_from, read_verdicts, summary, write_verdicts
 from system.records import Score, Status, Verdict
@@ -86,6 +87,17 @@ def test_a_file_comes_back_without_customers_words(tmp_path: Path) -> None:
     write_verdicts(path, [replace(verdict_of(), worst=worst)], ORIGIN)
     assert "1234" not in path.read_text()
     assert read_verdicts(path) == VerdictFile(made_from=ORIGIN, verdicts=[verdict_of()])
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``python -m system changes`` prints what changed; other rulers are exit status 2."""
+    for name, origin in (("before", ORIGIN), ("now", ORIGIN), ("foreign", {**ORIGIN, "rulers": "other"})):
+        write_verdicts(tmp_path / name, [RUDE], origin)
+    command = ["changes", "--baseline", str(tmp_path / "before"), "--verdicts"]
+    assert main([*command, str(tmp_path / "now")]) == 0
+    assert "1 verdicts compared, 0 changed" in capsys.readouterr().out
+    assert main([*command, str(tmp_path / "foreign")]) == 2
+    assert "with other rulers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 install    the pinned tool, under .promptfoo
 answer     all columns of promptfooconfig.yaml in batches, into runs/promptfoo/run.jsonl
-evaluate   Promptfoo over these answers: runs/promptfoo/results.json and .html, a picture of the page in reports
-report     reports/promptfoo.md: the columns' scores with intervals
+evaluate   Promptfoo over these answers: runs/promptfoo/results.json and .html
+report     reports/promptfoo.md, .json and .png: the columns' scores with intervals, and a picture of the page
 study      reports/prompt_study.md: templates, and what an example or thinking in steps adds to each
 """
 
@@ -11,23 +11,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from system.errors import SettingsError
-from system.evaluation.judge import LOCAL
+from system.complaints import read_complaints
+from system.errors import InputError, SettingsError
+from system.evaluation.judge import LOCAL, load_judge
 from system.promptfoo import tool
-from system.promptfoo_provider import COMPLAINTS, GRADES, ROOT, chosen, variant_of
+from system.promptfoo_provider import COMPLAINTS, GRADES, ROOT, asked_cases, chosen, variant_of
+from system.records import Complaint
 from system.rows import write_whole
+from system.runlog import read_run
 from system.variants import Variant
 
 CONFIG = ROOT / "promptfooconfig.yaml"
 PAGE = ROOT / "reports" / "promptfoo.md"
-PICTURE = ROOT / "reports" / "promptfoo.png"
 RUN = ROOT / "runs" / "promptfoo" / "run.jsonl"
 STUDY = RUN.with_name("study")
 STUDY_PAGE = ROOT / "reports" / "prompt_study.md"
@@ -75,14 +78,29 @@ def evaluate(options: argparse.Namespace) -> int:
     """Run Promptfoo over the answers; failing cases are what it is to show, errors are not."""
     page = RESULTS.with_suffix(".html")
     judged_here = options.judge == LOCAL  # a judge on a server needs the network
-    environment = {"PROMPTFOO_REPLAY": str(RUN), "PROMPTFOO_CASES": str(options.cases), "SUPPORT_JUDGE": options.judge}
+    load_judge(options.judge)  # a name that is none is found before anything is started
+    log, count = Path(os.environ.get("PROMPTFOO_REPLAY") or RUN), options.cases or asked_cases()
+    _must_hold(log, chosen(read_complaints(COMPLAINTS, "test"), count))
+    environment = {"PROMPTFOO_REPLAY": str(log.resolve()), "SUPPORT_JUDGE": options.judge}
+    environment["PROMPTFOO_CASES"] = str(count or "")
     done = tool.evaluate(["--output", str(RESULTS), str(page)], environment, offline=judged_here)
     print(done.stdout)
     if done.returncode not in (0, tool.CASES_FAIL):
         print(done.stderr, file=sys.stderr)
         return 1
-    tool.screenshot(page, PICTURE)
     return 0
+
+
+def _must_hold(log: Path, complaints: Sequence[Complaint]) -> None:
+    """Raises InputError where a run log lacks an answer that a column would show."""
+    held = {(response.variant, response.id) for response in read_run(log)}
+    wanted = [(column.variant.name, complaint.id) for column in columns() for complaint in complaints]
+    if missing := [(variant, case) for variant, case in wanted if (variant, case) not in held]:
+        first = " to ".join(missing[0])
+        raise InputError(
+            f"{log}: lacks {len(missing)} of {len(wanted)} answers, {first} is the first; "
+            f"answer them: python -m system promptfoo answer --cases {len(complaints)}"
+        )
 
 
 def report(options: argparse.Namespace) -> int:
@@ -93,6 +111,8 @@ def report(options: argparse.Namespace) -> int:
     text = f"# Promptfoo\n\nMade by `make promptfoo`.\n\n{page(results)}"
     write_whole(out, text.encode())
     write_whole(out.with_suffix(".json"), json.dumps(figures(results), indent=1).encode() + b"\n")
+    if not tool.screenshot(RESULTS.with_suffix(".html"), out.with_suffix(".png")):
+        print("no picture was taken: Chromium is not installed", file=sys.stderr)
     print(text)
     return 0
 
@@ -103,9 +123,8 @@ def answer(options: argparse.Namespace) -> int:
     from system.articles import official_text
     from system.assistant import Assistant
     from system.cache import open_cache
-    from system.complaints import read_complaints
     from system.evaluation.measuring import Rulers
-    from system.runlog import by_variant, read_run
+    from system.runlog import by_variant
 
     out = RUN
     complaints = chosen(read_complaints(COMPLAINTS, "test"), options.cases)
@@ -128,10 +147,9 @@ def study(options: argparse.Namespace) -> int:
     from system.articles import official_text
     from system.assistant import Assistant
     from system.cache import open_cache
-    from system.complaints import read_complaints
     from system.evaluation.measuring import Rulers
     from system.evaluation.prompt_study import PAIRS, study_page
-    from system.runlog import by_variant, read_run
+    from system.runlog import by_variant
     from system.variants import find_variants
 
     complaints = chosen(read_complaints(COMPLAINTS, "dev"), options.cases)

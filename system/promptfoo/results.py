@@ -9,6 +9,7 @@ Knows Promptfoo's JSON and the gates; must not know how answers were made.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,8 +51,10 @@ def read_results(path: Path) -> list[Result]:
     try:
         rows = msgspec.json.decode(path.read_bytes())["results"]["results"]
         found = [_result(row) for row in rows]
-    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is no results file of promptfoo eval with this configuration: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; make it with: python -m system promptfoo evaluate") from error
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is no results file of promptfoo eval with this configuration") from error
     if not found:
         raise InputError(f"{path}: holds no result; run make promptfoo")
     return found
@@ -106,8 +109,8 @@ def page(results: Sequence[Result]) -> str:
         }
     table = render_markdown(build(scores, _plain(columns)[0]))
     told = [
-        f"- {gain['best']} scores {100 * gain['share']:.0f} % higher than {gain['over']} "
-        f"({100 * gain['low']:.0f} % to {100 * gain['high']:.0f} %): {gain['value']:.3f} against {gain['base']:.3f}"
+        f"- {gain['best']} scores {100 * gain['share']:.0f} % higher than {gain['over']} ({_range(gain)}): "
+        f"{gain['value']:.3f} against {gain['base']:.3f}"
         for gain in figures(results)["gains"]
     ]
     cases = len({result.case for result in results})
@@ -120,16 +123,28 @@ def figures(results: Sequence[Result]) -> dict[str, list[dict[str, Any]]]:
     scores = _scores(columns)
     table = build(scores, None)
     cells = {name: cell for (name, _), cell in table.cells.items() if cell.value is not None}
+    if not cells:
+        raise InputError("no column was answered in full; see the errors of: python -m system promptfoo evaluate")
     best = max(cells, key=lambda name: cells[name].value or 0.0)
     gains = []
     for plain in _plain(columns):
         paired = build(scores, plain).cells[best, SCORE].paired if plain != best else None
         base = cells[plain].value if plain in cells else None
         if paired is not None and base:
-            share = {key: getattr(paired, field) / base for key, field in SHARES.items()}
+            share = {key: _finite(getattr(paired, field) / base) for key, field in SHARES.items()}
             gains.append({"best": best, "over": plain, "value": cells[best].value, "base": base, **share})
     shown = [{"name": n, "value": c.value, "low": c.low, "high": c.high, "n": c.n} for n, c in cells.items()]
     return {"columns": shown, "gains": gains}
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _range(gain: dict[str, Any]) -> str:
+    """The interval of a gain; a few cases have none."""
+    low, high = gain["low"], gain["high"]
+    return "no interval" if None in (low, high) else f"{100 * low:.0f} % to {100 * high:.0f} %"
 
 
 def _scores(columns: dict[str, list[Result]]) -> dict[str, dict[str, list[Score]]]:

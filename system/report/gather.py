@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from system.articles import official_text
 from system.complaints import read_complaints
 from system.evaluation.deciding import calibration_error, roc_auc
-from system.evaluation.verdicts import read_verdicts
+from system.evaluation.judge import load_judge
+from system.evaluation.verdicts import made_from, read_verdicts
 from system.records import Complaint, Response, Verdict
 from system.report.facts import Facts, ReportError
 from system.runlog import by_variant, read_run
@@ -52,15 +54,27 @@ def read_logs(run: Path, verdicts: Path) -> Logs:
 
     if not run.exists():
         raise ReportError(f"{run}: is not there; make it with: make quality")
+    responses = by_variant(read_run(run))
+    if missing := [name for name in VARIANTS if name not in responses]:
+        raise ReportError(f"{run}: holds no answer of {', '.join(missing)}; make it with: make quality")
     paths = [*MADE_BY, "adapters/support-lora/passport.json", "adapters/support-lora/training.json"]
     paths += ["adapters/judge/passport.json", "reports/tuning/chosen.json"]
     return Logs(
-        run=by_variant(read_run(run)),
+        run=responses,
         complaints={c.id: c for c in read_complaints(ROOT / "data" / "complaints.jsonl")},
-        verdicts=read_verdicts(verdicts).verdicts,
+        verdicts=verdicts_of(verdicts),
         tables={path: _json(path) for path in paths},
         trials=read_trials(ROOT / "reports" / "tuning" / "trials.jsonl"),
     )
+
+
+def verdicts_of(path: Path) -> list[Verdict]:
+    """The verdicts of a file. Raises ReportError where it was made from other complaints, articles or rulers."""
+    found = read_verdicts(path)
+    now = made_from(official_text(ROOT / "knowledge_base"), load_judge().signature)
+    if differ := sorted(name for name in now if found.made_from.get(name) != now[name]):
+        raise ReportError(f"{path}: was made with other {' and '.join(differ)}; make it anew with: make quality")
+    return found.verdicts
 
 
 def _json(path: str) -> Any:
