@@ -18,8 +18,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# A worker a core, a thread each: two workers with two threads each would wait for one another in every matrix product.
 unit: setup
-	$(BIN)/python -m pytest tests_unit --junitxml=$(JUNIT)-unit.xml
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests_unit -n auto --dist loadfile --junitxml=$(JUNIT)-unit.xml
 
 mutants: setup  ## the suite tests itself: every mutant, those of the model on 24 complaints; writes reports/mutants.*
 	$(BIN)/python -m pytest tests_quality/test_mutants.py --mutants=all --write-mutants --junitxml=$(JUNIT)-mutants.xml
