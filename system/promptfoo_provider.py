@@ -24,8 +24,11 @@ from typing import Any
 from system.complaints import check_text, read_complaints
 from system.desk import Reply, Request, ask_desk
 from system.errors import InputError, SettingsError
+from system.evaluation.budgets import Budget
+from system.evaluation.gatefile import Gates, load_gates
 from system.evaluation.judge import LOCAL, OPENAI_PREFIX, read_rubric
 from system.evaluation.judging import CaseVerdict, judge_answer
+from system.evaluation.requirements import Requirement
 from system.records import Complaint, Response
 from system.variants import VARIANTS, Variant, find_variants, with_template
 
@@ -35,6 +38,7 @@ GATES = ROOT / "tests_quality" / "gates.toml"
 DESK = ROOT / "runs" / "promptfoo"
 # Requirements with an assertion of their own in promptfooconfig.yaml.
 GRADES = ("empathy", "clarity", "helpfulness", "safety")
+TIME = "answer-time"  # a budget, asserted where the answer was not read from the cache
 SHOWN = (*GRADES, "groundedness", "fact-coverage", "rude", "asks-for-secret", "hard-rules")
 TEMPLATE_NAMES = frozenset(path.stem for path in (ROOT / "system" / "templates").glob("*.toml"))
 
@@ -107,9 +111,25 @@ def variant_of(request: Request) -> Variant:
     return with_template(variant, request["template"]) if request["template"] in TEMPLATE_NAMES else variant
 
 
+def answer_time(response: Response, budgets: Sequence[Budget]) -> dict[str, dict[str, Any]]:
+    """The grading result of a budget on the whole answer: all stages' seconds over the model's, which it needs anyhow.
+
+    Nothing where no model was asked or the answer came from the cache.
+    """
+    model = response.seconds.get("generation", 0.0)
+    found = [budget for budget in budgets if budget.stage == "answer"]
+    if not found or not model:
+        return {}
+    ratio, limit = sum(response.seconds.values()) / model, found[0].ratio
+    case = {"metric": "overhead", "cluster": "", "value": ratio, "binds": True}
+    reason = f"{found[0].name} {ratio:.2f} of the model's own, at most {limit:g}"
+    met = ratio <= limit
+    return {found[0].name: {"pass": met, "score": float(met), "reason": reason, "case": case}}
+
+
 def others(gates: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """One grading result of all requirements that bind the variant and have no assertion of their own."""
-    rest = {name: gate for name, gate in gates.items() if name not in SHOWN and gate["case"]["binds"]}
+    rest = {n: gate for n, gate in gates.items() if n not in (*SHOWN, TIME) and gate["case"]["binds"]}
     missed = [gate["reason"] for gate in rest.values() if not gate["pass"]]
     return {
         "pass": not missed,
@@ -169,7 +189,7 @@ class Clerk:
 
     def _reply(self, response: Response, request: Request) -> Reply:
         """Promptfoo's form of a response."""
-        gates = self._gates(response, request)
+        gates = {**self._gates(response, request), **answer_time(response, self._file.budgets)}
         return {
             "output": response.text,
             "error": response.error or "",
@@ -211,10 +231,12 @@ class Clerk:
         return {complaint.id: complaint for complaint in read_complaints(COMPLAINTS)}
 
     @cached_property
-    def _requirements(self) -> Any:
-        from system.evaluation.gatefile import load_gates
+    def _file(self) -> Gates:
+        return load_gates(GATES)
 
-        return load_gates(GATES).requirements
+    @cached_property
+    def _requirements(self) -> Sequence[Requirement]:
+        return self._file.requirements
 
     def _ruler(self, judge: str) -> Any:
         from system.articles import official_text

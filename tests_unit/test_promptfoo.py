@@ -69,7 +69,8 @@ def test_no_threshold_stands_in_the_configuration() -> None:
     """Every assertion shows a verdict of gates.toml that exists, and every shown one is asserted."""
     config = yaml.safe_load((ROOT / "promptfooconfig.yaml").read_text())
     assertions = config["defaultTest"]["assert"]
-    assert {a["metric"] for a in assertions if "metric" in a} == set(provider.SHOWN)
+    assert {a["metric"] for a in assertions if "metric" in a} == {*provider.SHOWN, provider.TIME}
+    assert all(a.get("weight", 1) > 0 for a in assertions)  # Promptfoo lets no assertion of weight 0 fail
     assert set(provider.SHOWN) <= {r.name for r in load_gates(ROOT / "tests_quality" / "gates.toml").requirements}
     for assertion in assertions:
         assert "threshold" not in assertion
@@ -193,6 +194,21 @@ def test_the_others_are_one_result() -> None:
     assert provider.others({"empathy": gate(False), "empty": gate(True)})["pass"]
     missed = provider.others({"empty": gate(True), "cut-off": gate(False), "repetitive": gate(False, binds=False)})
     assert (missed["pass"], missed["score"], missed["reason"]) == (False, 0.5, "cut-off 1")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "passed"),
+    [
+        ({"retrieval": 0.1, "decision": 0.1, "generation": 1.0}, True),
+        ({"retrieval": 0.1, "decision": 0.2, "generation": 1.0}, False),
+        ({"retrieval": 0.1, "decision": 0.1, "generation": 0.0}, None),  # from the cache, or a script
+    ],
+)
+def test_the_time_of_an_answer(seconds: dict[str, float], passed: bool | None) -> None:
+    """What comes on top of the model's own time is held to the budget of whole answers."""
+    budgets = load_gates(ROOT / "tests_quality" / "gates.toml").budgets
+    found = provider.answer_time(make_response(COMPLAINTS[0], "Hello.", seconds=seconds), budgets)
+    assert (found[provider.TIME]["pass"] if found else None) is passed
 
 
 def results_file(path: Path, scores: dict[tuple[str, str], float]) -> Path:
