@@ -50,6 +50,13 @@ def test_as_declared(action: Action) -> None:
     assert faults(response_of(action, "chat" if action == "DIRECT" else "empathetic")) == ""
 
 
+def test_a_variant_with_another_template() -> None:
+    """It is declared by its name; the template must be the named one."""
+    other = replace(response_of(template="structured"), variant="agent-rag+structured")
+    assert faults(other) == ""
+    assert "the template is 'empathetic'" in faults(replace(RIGHT, variant="agent-rag+structured"))
+
+
 def test_the_prompt_of_a_server() -> None:
     """A prompt that is a list of messages in JSON passes, though quotes and line ends look otherwise in it."""
     server = ServerGenerator(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from system.records import Complaint, Prompt, Response
 from system.settings import read_toml
-from system.variants import VARIANTS, Variant
+from system.variants import Variant, find_variant
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _BEGINNING = 120  # letters of a passage that must be there: one that does not fit is cut
@@ -29,7 +29,7 @@ def not_as_declared(response: Response, complaint: Complaint, official: str) -> 
 
 
 def _faults(response: Response, complaint: Complaint) -> Iterator[str]:
-    variant = VARIANTS.get(response.variant)
+    variant = find_variant(response.variant)
     if variant is None:
         yield f"no variant {response.variant!r} is declared"
         return
