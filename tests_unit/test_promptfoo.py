@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -295,6 +296,17 @@ def test_without_the_tool_one_line_says_how_to_get_it(tmp_path: Path) -> None:
     """Nothing is run where nothing is installed."""
     with pytest.raises(SettingsError, match="python -m system promptfoo install"):
         tool.evaluate([], {}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(("npm", "told"), [(None, "npm is not installed"), ("false", "exit status 1")])
+def test_what_keeps_the_tool_from_being_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, npm: str | None, told: str
+) -> None:
+    """One line, and no traceback."""
+    find = {"npm": npm and shutil.which(npm), "node": None}
+    monkeypatch.setattr(tool.shutil, "which", lambda name: find.get(name))
+    with pytest.raises(SettingsError, match=told):
+        tool.install(tmp_path / "folder")
 
 
 def test_results_survive_a_round_trip(tmp_path: Path) -> None:

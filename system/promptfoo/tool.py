@@ -40,7 +40,7 @@ QUIET = dict.fromkeys(
 
 
 def install(folder: Path = FOLDER) -> None:
-    """Install Promptfoo; does nothing where this version is there. Raises SettingsError without npm."""
+    """Install Promptfoo, if this version is not there. Raises SettingsError where npm is missing or fails."""
     if _installed(folder) == PROMPTFOO:
         return
     npm = shutil.which("npm")
@@ -52,7 +52,9 @@ def install(folder: Path = FOLDER) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "package.json").write_text('{"private": true}\n')
     quiet = ("--no-audit", "--no-fund", "--omit=optional", "--loglevel=error")
-    subprocess.run([npm, "install", "--prefix", str(folder), *quiet, *packages], check=True)  # noqa: S603
+    command = [npm, "install", "--prefix", str(folder), *quiet, *packages]
+    if (status := subprocess.run(command, check=False).returncode) != 0:  # noqa: S603
+        raise SettingsError(f"npm could not install Promptfoo (exit status {status}); its own lines above say why")
 
 
 def _installed(folder: Path) -> str | None:
