@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from system.cache import key_of, made_by
+from system.cache import key_of
 from system.errors import InputError
 from system.evaluation.table import plain_cell, variants_of
 from system.models import file_sha256
@@ -41,7 +41,7 @@ def made_from(official: str, judge: str) -> dict[str, str]:
         "complaints": file_sha256(ROOT / "data" / "complaints.jsonl"),
         "articles": key_of(official),
         "judge": judge,
-        "rulers": made_by(RULERS, "numpy scipy"),
+        "rulers": key_of(*(file_sha256(ROOT / "system" / f"{name}.py") for name in RULERS.split())),
     }
 
 
