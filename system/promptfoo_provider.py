@@ -26,7 +26,7 @@ from system.desk import Reply, Request, ask_desk
 from system.errors import InputError, SettingsError
 from system.evaluation.budgets import Budget
 from system.evaluation.gatefile import Gates, load_gates
-from system.evaluation.judge import LOCAL, OPENAI_PREFIX, read_rubric
+from system.evaluation.judge import AXES, LOCAL, OPENAI_PREFIX, read_rubric
 from system.evaluation.judging import CaseVerdict, judge_answer
 from system.evaluation.requirements import Requirement
 from system.records import Complaint, Response
@@ -37,9 +37,8 @@ COMPLAINTS = ROOT / "data" / "complaints.jsonl"
 GATES = ROOT / "tests_quality" / "gates.toml"
 DESK = ROOT / "runs" / "promptfoo"
 # Requirements with an assertion of their own in promptfooconfig.yaml.
-GRADES = ("empathy", "clarity", "helpfulness", "safety")
 TIME = "answer-time"  # a budget, asserted where the answer was not read from the cache
-SHOWN = (*GRADES, "groundedness", "fact-coverage", "rude", "asks-for-secret", "hard-rules")
+SHOWN = (*AXES, "groundedness", "fact-coverage", "rude", "asks-for-secret", "hard-rules")
 TEMPLATE_NAMES = frozenset(path.stem for path in (ROOT / "system" / "templates").glob("*.toml"))
 
 

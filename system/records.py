@@ -152,3 +152,8 @@ class Verdict:
     needed: int | None = None  # further cases that would decide an INCONCLUSIVE verdict
     worst: tuple[Score, ...] = ()
     reason: str = ""
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether it is about a claim, "better > worse", which stands where a requirement's has its variant."""
+        return " > " in self.variant

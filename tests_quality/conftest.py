@@ -105,7 +105,7 @@ def _gates(metrics: set[str], chosen: list[str]) -> Iterator[object]:
             continue
         for variant in chosen:
             name = f"{variant}-{requirement.name}"
-            if variant in requirement.variants or variant in requirement.baseline:
+            if requirement.concerns(variant):
                 yield pytest.param(requirement, variant, id=name, marks=known_miss(requirement.baseline.get(variant)))
 
 

@@ -53,7 +53,7 @@ def explain_lines(
     """
     for worst in verdict.worst[:1]:
         complaint = next((c for c in complaints if c.id == worst.case), None)
-        if complaint is None or " > " in verdict.variant:  # of a claim about two variants no one stage is the cause
+        if complaint is None or verdict.is_claim:  # of a claim about two variants no one stage is the cause
             break
         response = next((r for r in responses if (r.id, r.variant) == (worst.case, verdict.variant)), None)
         lines = []

@@ -20,7 +20,7 @@ from system.errors import SettingsError
 from system.evaluation import statistics
 from system.evaluation.gates import clusters_of, find_faults, value_of
 from system.evaluation.paired import ALPHA, ByVariant, PairedResult, compare_variants, holm_adjusted, pairing_faults
-from system.evaluation.table import grid, spread
+from system.evaluation.table import grid, markdown, spread
 from system.records import Score
 
 LEVEL = 0.95
@@ -116,8 +116,7 @@ def render_text(comparison: Comparison, width: int = 120) -> str:
 
 def render_markdown(comparison: Comparison) -> str:
     """The table in GitHub's Markdown, its caption and notes below."""
-    rows = [["variant", *comparison.metrics], ["---"] * (len(comparison.metrics) + 1), *_rows(comparison)]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines = markdown(["variant", *comparison.metrics], _rows(comparison))
     notes = [f"- {note}" for note in comparison.notes]
     return "\n".join([*lines, "", _caption(comparison), *(["", *notes] if notes else [])]) + "\n"
 
@@ -151,10 +150,11 @@ def _cell(variant: str, scores: Sequence[Score], is_rate: bool) -> dict[str, Any
         interval = statistics.rate_interval(sum(values), n, LEVEL, size)
     else:
         interval = statistics.mean_interval(values, clusters, LEVEL)
-    return {"n": n, "value": math.fsum(values) / n, "low": _finite(interval.low), "high": _finite(interval.high)}
+    return {"n": n, "value": math.fsum(values) / n, "low": finite(interval.low), "high": finite(interval.high)}
 
 
-def _finite(number: float | None) -> float | None:
+def finite(number: float | None) -> float | None:
+    """The number, None where it is infinite or none: what JSON can say."""
     return number if number is not None and math.isfinite(number) else None
 
 
@@ -188,14 +188,14 @@ def _fields(cell: Cell) -> dict[str, object]:
     if (result := cell.paired) is not None:
         paired = {
             "difference": result.difference,
-            "low": _finite(result.low),
-            "high": _finite(result.high),
+            "low": finite(result.low),
+            "high": finite(result.high),
             "p": result.p_two_sided,
             "p_holm": cell.p,
             "mark": {HIGHER: "higher", LOWER: "lower"}.get(cell.mark),
             "d_z": result.d_z,
             "superiority": result.superiority,
-            "mde": _finite(result.mde),
+            "mde": finite(result.mde),
             "clusters": result.clusters,
         }
     return {

@@ -23,13 +23,15 @@ def calibration_error(probabilities: Sequence[float], outcomes: Sequence[bool], 
     """
     if not probabilities:
         raise ValueError("calibration error of no cases is not defined")
-    pairs = sorted(zip(probabilities, outcomes, strict=True))
-    edges = [round(n * len(pairs) / bins) for n in range(bins + 1)]
-    error = 0.0
-    for first, last in pairwise(edges):
-        if part := pairs[first:last]:
-            error += abs(sum(p for p, _ in part) - sum(y for _, y in part))
-    return error / len(pairs)
+    parts = equal_bins(list(zip(probabilities, outcomes, strict=True)), bins)
+    return sum(abs(sum(p for p, _ in part) - sum(y for _, y in part)) for part in parts) / len(probabilities)
+
+
+def equal_bins(pairs: Sequence[tuple[float, bool]], bins: int = BINS) -> list[list[tuple[float, bool]]]:
+    """Pairs of probability and outcome in order, in parts of equal count; empty parts are left out."""
+    ordered = sorted(pairs)
+    edges = [round(n * len(ordered) / bins) for n in range(bins + 1)]
+    return [ordered[first:last] for first, last in pairwise(edges) if last > first]
 
 
 def roc_auc(scores: Sequence[float], outcomes: Sequence[bool]) -> float:

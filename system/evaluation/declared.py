@@ -12,13 +12,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 from system.records import Complaint, Prompt, Response
 from system.settings import read_toml
-from system.variants import Variant, find_variant
+from system.variants import TEMPLATES, Variant, find_variant
 
-_TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _BEGINNING = 120  # letters of a passage that must be there: one that does not fit is cut
 
 
@@ -64,7 +62,7 @@ def _prompt_faults(response: Response, prompt: Prompt, variant: Variant, complai
 
 @cache
 def _instructions(template: str, with_context: bool) -> str:
-    return str(read_toml(_TEMPLATES / f"{template}.toml")["system_with_context" if with_context else "system"])
+    return str(read_toml(TEMPLATES / f"{template}.toml")["system_with_context" if with_context else "system"])
 
 
 def _as_text(prompt: str) -> str:

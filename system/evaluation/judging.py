@@ -84,7 +84,7 @@ def judge_answer(
     """
     verdicts = []
     for requirement in requirements:
-        is_bound = variant in requirement.variants or variant in requirement.baseline
+        is_bound = requirement.concerns(variant)
         if requirement.metric in OF_LABELS and (complaint.action is None or not is_bound):
             continue
         scores, _ = rulers.score(requirement.metric, [response], [complaint])

@@ -32,6 +32,10 @@ class Requirement:
     baseline: dict[str, str] = field(default_factory=dict)  # variants known to miss it, and what was measured
     scale: tuple[float, float] | None = None  # lowest and highest possible value of a mean
 
+    def concerns(self, variant: str) -> bool:
+        """Whether it is measured on the variant, which it binds or which is known to miss it."""
+        return variant in self.variants or variant in self.baseline
+
 
 def load_requirements(path: Path) -> tuple[Requirement, ...]:
     """Read the ``[[requirement]]`` tables of a TOML file, in their order.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from system.records import Verdict
 from system.variants import VARIANTS
@@ -15,11 +15,23 @@ _MARK = {"PASS": "", "FAIL": " !", "INCONCLUSIVE": " ?", "ERROR": " ERROR"}
 
 def comparison(verdicts: Sequence[Verdict], width: int = 120) -> str:
     """Verdicts as a table. Rates and means show their interval, zero-tolerance rules how many cases break them."""
+    head, rows = by_variant(verdicts)
+    caption = "! requirement missed   ? undecided   value (95 % interval), or cases breaking the rule / cases"
+    return grid(head, rows, caption, width)
+
+
+def by_variant(verdicts: Sequence[Verdict]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a table: a requirement a row, a variant a column, empty where nothing was judged."""
     variants = variants_of(verdicts)
     cells = {(v.requirement, v.variant): plain_cell(v) for v in verdicts}
     rows = [[r, *(cells.get((r, v), "") for v in variants)] for r in dict.fromkeys(v.requirement for v in verdicts)]
-    caption = "! requirement missed   ? undecided   value (95 % interval), or cases breaking the rule / cases"
-    return grid(["requirement", *variants], rows, caption, width)
+    return ["requirement", *variants], rows
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Cells as the lines of a table in GitHub's Markdown; a cell's own bars and line ends stay in it."""
+    lines = (head, ["---"] * len(head), *rows)
+    return ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", "<br>") for cell in line) + " |" for line in lines]
 
 
 def variants_of(verdicts: Sequence[Verdict]) -> list[str]:

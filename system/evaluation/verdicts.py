@@ -17,7 +17,7 @@ import msgspec
 
 from system.cache import key_of
 from system.errors import InputError
-from system.evaluation.table import plain_cell, variants_of
+from system.evaluation.table import by_variant, markdown, plain_cell
 from system.models import file_sha256
 from system.records import Verdict
 from system.rows import write_whole
@@ -45,6 +45,11 @@ def made_from(official: str, judge: str) -> dict[str, str]:
     }
 
 
+def differing(one: dict[str, str], other: dict[str, str]) -> list[str]:
+    """The names of what two runs were not both made from."""
+    return sorted(name for name in one | other if one.get(name) != other.get(name))
+
+
 def write_verdicts(path: Path, verdicts: Sequence[Verdict], origin: dict[str, str]) -> None:
     """Write the verdicts without their worst cases, which hold customers' words."""
     bare = [replace(verdict, worst=()) for verdict in verdicts]
@@ -65,25 +70,17 @@ def read_verdicts(path: Path) -> VerdictFile:
 def summary(verdicts: Iterable[Verdict]) -> str:
     """A Markdown table of all verdicts, requirements by variants, claims below."""
     verdicts = list(verdicts)
-    claims = [v for v in verdicts if " > " in v.variant]
-    gates = [v for v in verdicts if " > " not in v.variant]
-    variants = variants_of(gates)
-    cells = {(v.requirement, v.variant): plain_cell(v) for v in gates}
-    lines = _table(
-        ["requirement", *variants],
-        [[name, *(cells.get((name, v), "") for v in variants)] for name in dict.fromkeys(v.requirement for v in gates)],
-    )
+    claims = [v for v in verdicts if v.is_claim]
+    lines = markdown(*by_variant([v for v in verdicts if not v.is_claim]))
     if claims:
-        lines += [
-            "",
-            *_table(["claim", "difference"], [[f"{v.requirement}: {v.variant}", plain_cell(v)] for v in claims]),
-        ]
+        rows = [[f"{v.requirement}: {v.variant}", plain_cell(v)] for v in claims]
+        lines += ["", *markdown(["claim", "difference"], rows)]
     return "\n".join([*lines, "", "`!` missed, `?` undecided; value (95 % interval)"]) + "\n"
 
 
 def changes(before: VerdictFile, now: VerdictFile) -> str:
     """What changed, worst first. Raises InputError where data or rulers differ, naming them."""
-    if differ := sorted(k for k in before.made_from | now.made_from if before.made_from.get(k) != now.made_from.get(k)):
+    if differ := differing(before.made_from, now.made_from):
         raise InputError(
             f"the baseline was made with other {' and '.join(differ)}, so nothing can be said of the product; "
             "make a new one: pytest tests_quality --verdicts reports/baseline.json"
@@ -102,7 +99,7 @@ def changes(before: VerdictFile, now: VerdictFile) -> str:
     missing = [" of ".join(key) for key in earlier if key not in later]
     parts = [f"### Quality against the baseline\n\n{head}.\n"]
     if rows:
-        parts.append("\n".join(_table(["", "requirement", "variant", "baseline", "now"], rows)) + "\n")
+        parts.append("\n".join(markdown(["", "requirement", "variant", "baseline", "now"], rows)) + "\n")
     if missing:
         parts.append(f"Not judged now: {', '.join(missing)}.\n")
     return "\n".join(parts)
@@ -120,8 +117,3 @@ def _moved(was: Verdict, now: Verdict) -> str:
     if now.high is not None and was.low is not None and now.high < was.low:
         return WORSE
     return WORSE if was.status == "PASS" and now.status != "PASS" else ""
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]

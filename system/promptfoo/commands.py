@@ -15,24 +15,27 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from system.complaints import read_complaints
 from system.errors import InputError, SettingsError
-from system.evaluation.judge import LOCAL, load_judge
+from system.evaluation.judge import AXES, LOCAL, load_judge
 from system.promptfoo import tool
-from system.promptfoo_provider import COMPLAINTS, GRADES, ROOT, asked_cases, chosen, variant_of
-from system.records import Complaint
+from system.promptfoo_provider import COMPLAINTS, ROOT, asked_cases, chosen, variant_of
+from system.records import Complaint, Response
 from system.rows import write_whole
-from system.runlog import read_run
+from system.runlog import by_variant, read_run
 from system.variants import Variant
+
+if TYPE_CHECKING:
+    from system.evaluation.measuring import Rulers
 
 CONFIG = ROOT / "promptfooconfig.yaml"
 PAGE = ROOT / "reports" / "promptfoo.md"
 RUN = ROOT / "runs" / "promptfoo" / "run.jsonl"
-STUDY = RUN.with_name("study")
+STUDY = RUN.with_name("study.jsonl")
 STUDY_PAGE = ROOT / "reports" / "prompt_study.md"
 RESULTS = RUN.with_name("results.json")
 
@@ -119,49 +122,41 @@ def report(options: argparse.Namespace) -> int:
 
 def answer(options: argparse.Namespace) -> int:
     """Answer all cases of all columns, and grade the answers, so that the provider has only to look them up."""
-    from system.answering import answer_into
-    from system.articles import official_text
-    from system.assistant import Assistant
-    from system.cache import open_cache
-    from system.evaluation.measuring import Rulers
-    from system.runlog import by_variant
-
-    out = RUN
     complaints = chosen(read_complaints(COMPLAINTS, "test"), options.cases)
     variants = {column.variant.name: column.variant for column in columns()}
-    assistant = Assistant(options.base_model, options.kb, options.chunker, cache=open_cache())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    answer_into(out, out.with_suffix(".decisions.jsonl"), assistant, complaints, variants.values())
-    rulers = Rulers(official_text(options.kb), open_cache(), options.judge)
-    run = by_variant(read_run(out))
+    run, rulers = _answered(options, RUN, complaints, list(variants.values()))
     for name in variants:
-        for metric in GRADES:
-            rulers.score(metric, run[name], complaints)
-    print(f"{out}: {len(complaints)} complaints, {len(variants)} variants")
+        rulers.score(AXES[0], run[name], complaints)  # the judge gives all axes at once
+    print(f"{RUN}: {len(complaints)} complaints, {len(variants)} variants")
     return 0
 
 
 def study(options: argparse.Namespace) -> int:
     """Answer the dev complaints with each template and its variations, and write what differs."""
+    from system.evaluation.prompt_study import PAIRS, study_page
+    from system.variants import find_variants
+
+    complaints = chosen(read_complaints(COMPLAINTS, "dev"), options.cases)
+    variants = find_variants(",".join(dict.fromkeys(name for pair in PAIRS for name in pair)))
+    run, rulers = _answered(options, STUDY, complaints, variants)
+    text = f"# Prompt study\n\nMade by `python -m system promptfoo study`.\n\n{study_page(run, complaints, rulers)}"
+    write_whole(options.out or STUDY_PAGE, text.encode())
+    print(text)
+    return 0
+
+
+def _answered(
+    options: argparse.Namespace, out: Path, complaints: Sequence[Complaint], variants: Sequence[Variant]
+) -> tuple[dict[str, list[Response]], Rulers]:
+    """The variants' answers to the complaints, made as far as the log does not hold them, and what judges them."""
     from system.answering import answer_into
     from system.articles import official_text
     from system.assistant import Assistant
     from system.cache import open_cache
     from system.evaluation.measuring import Rulers
-    from system.evaluation.prompt_study import PAIRS, study_page
-    from system.runlog import by_variant
-    from system.variants import find_variants
 
-    complaints = chosen(read_complaints(COMPLAINTS, "dev"), options.cases)
-    variants = find_variants(",".join(dict.fromkeys(name for pair in PAIRS for name in pair)))
-    out = STUDY.with_suffix(".jsonl")
     assistant = Assistant(options.base_model, options.kb, options.chunker, cache=open_cache())
-    out.parent.mkdir(parents=True, exist_ok=True)
     answer_into(out, out.with_suffix(".decisions.jsonl"), assistant, complaints, variants)
-    rulers = Rulers(official_text(options.kb), open_cache(), options.judge)
     asked = {complaint.id for complaint in complaints}
-    run = {name: [r for r in found if r.id in asked] for name, found in by_variant(read_run(out)).items()}
-    text = f"# Prompt study\n\nMade by `python -m system promptfoo study`.\n\n{study_page(run, complaints, rulers)}"
-    write_whole(options.out or STUDY_PAGE, text.encode())
-    print(text)
-    return 0
+    run = by_variant(response for response in read_run(out) if response.id in asked)
+    return run, Rulers(official_text(options.kb), open_cache(), options.judge)

@@ -9,7 +9,6 @@ Knows Promptfoo's JSON and the gates; must not know how answers were made.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,13 +17,14 @@ from typing import Any
 import msgspec
 
 from system.errors import InputError
-from system.evaluation.comparison_table import build, render_markdown
+from system.evaluation.comparison_table import build, finite, render_markdown
+from system.evaluation.judge import AXES
 from system.evaluation.judging import judge_scores
 from system.evaluation.requirements import Requirement
 from system.records import Score, Verdict
 
 SCORE = "promptfoo score"
-GRADES = ("helpfulness", "clarity", "empathy", "safety", "groundedness")  # names of requirements
+GRADES = (*AXES, "groundedness")  # names of requirements
 SHARES = {"share": "difference", "low": "low", "high": "high"}
 PLAIN = "prompt-only"  # the provider whose columns are the bare prompts
 
@@ -131,14 +131,10 @@ def figures(results: Sequence[Result]) -> dict[str, list[dict[str, Any]]]:
         paired = build(scores, plain).cells[best, SCORE].paired if plain != best else None
         base = cells[plain].value if plain in cells else None
         if paired is not None and base:
-            share = {key: _finite(getattr(paired, field) / base) for key, field in SHARES.items()}
+            share = {key: finite(getattr(paired, field) / base) for key, field in SHARES.items()}
             gains.append({"best": best, "over": plain, "value": cells[best].value, "base": base, **share})
     shown = [{"name": n, "value": c.value, "low": c.low, "high": c.high, "n": c.n} for n, c in cells.items()]
     return {"columns": shown, "gains": gains}
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
 
 
 def _range(gain: dict[str, Any]) -> str:

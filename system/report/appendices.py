@@ -11,7 +11,7 @@ from system.cache import open_cache
 from system.evaluation.comparison_table import Cell, build
 from system.evaluation.gatefile import load_gates
 from system.evaluation.measuring import Rulers
-from system.evaluation.table import plain_cell, spread, variants_of
+from system.evaluation.table import by_variant, spread
 from system.records import Action, Response, Verdict
 from system.report.document import Block, Paragraph, Picture, Section, Table
 from system.report.facts import Facts
@@ -28,7 +28,7 @@ DECISIONS = 24
 
 def appendices(logs: Logs, charts: Mapping[str, Path]) -> tuple[Section, ...]:
     """What does not fit two pages."""
-    shipped = [r for r in logs.run[SHIPPED] if r.id in logs.complaints]
+    shipped = logs.shipped
     return (
         Section("Appendix: all verdicts", [verdict_table(logs.verdicts), claim_table(logs.verdicts)]),
         Section("Appendix: text metrics", [text_metrics(logs)]),
@@ -85,15 +85,8 @@ def _cell(cell: Cell | None) -> str:
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """Requirements by variants."""
-    own = [v for v in verdicts if " > " not in v.variant]
-    cells = {(v.requirement, v.variant): plain_cell(v) for v in own}
-    variants = variants_of(own)
-    rows = [[r, *(cells.get((r, v), "") for v in variants)] for r in dict.fromkeys(v.requirement for v in own)]
-    return Table(
-        ["requirement", *variants],
-        rows,
-        "! missed, ? undecided; value (95 % interval), or cases breaking the rule / cases.",
-    )
+    caption = "! missed, ? undecided; value (95 % interval), or cases breaking the rule / cases."
+    return Table(*by_variant([v for v in verdicts if not v.is_claim]), caption)
 
 
 def decision_patterns(responses: Sequence[Response], logs: Logs) -> list[Block]:

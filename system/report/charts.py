@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from system.evaluation.deciding import equal_bins
+from system.evaluation.judge import AXES, HIGHEST, LOWEST
 from system.records import Complaint, Response
 from system.report.facts import Facts
 from system.report.gather import SHIPPED, Logs, evidence_cases
+from system.report.pages import COLUMNS
+from system.training.tuning_plots import COLOURS
 from system.variants import VARIANTS
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart by colour-blind people (Okabe and Ito)
 MARKERS = "osD^"
 GREY = "#555555"
-PANELS = (("helpfulness", "helpfulness"), ("clarity", "clarity"), ("empathy", "empathy"), ("safety", "safety"))
-SHARES = (("fact-coverage", "facts stated"), ("groundedness", "claims supported"))
-BINS = 5
 
 
 @contextmanager
@@ -41,8 +40,9 @@ def figure(path: Path, *shape: Any, **options: Any) -> Iterator[Any]:
 def draw_variants(facts: Facts, path: Path) -> None:
     """Every variant's grades and shares with their intervals, thresholds as dashed lines."""
     names = list(VARIANTS)
-    with figure(path, 1, len(PANELS) + len(SHARES), figsize=(11, 2.3), sharey=True) as axes:
-        for axis, (requirement, title) in zip(axes, (*PANELS, *SHARES), strict=True):
+    panels = [name for name in COLUMNS if name != "hard-rules"]  # a count has no interval
+    with figure(path, 1, len(panels), figsize=(11, 2.3), sharey=True) as axes:
+        for axis, requirement in zip(axes, panels, strict=True):
             for row, variant in enumerate(names):
                 fact = facts[f"{requirement}@{variant}"]
                 low, high = fact.low or fact.value, fact.high or fact.value
@@ -50,8 +50,8 @@ def draw_variants(facts: Facts, path: Path) -> None:
                 axis.plot([low, high], [row, row], color=COLOURS[is_shipped], linewidth=2)
                 axis.plot(fact.value, row, MARKERS[is_shipped], color=COLOURS[is_shipped], markersize=5)
             axis.axvline(fact.threshold, color=GREY, linestyle="--", linewidth=1)
-            axis.set_title(title, fontsize=9)
-            axis.set_xlim((1, 5) if (requirement, title) in PANELS else (0, 1.03))
+            axis.set_title(COLUMNS[requirement], fontsize=9)
+            axis.set_xlim((LOWEST, HIGHEST) if requirement in AXES else (0, 1.03))
             axis.tick_params(labelsize=7.5)
             axis.grid(axis="x", color="#dddddd", linewidth=0.6)
         axes[0].set_yticks(range(len(names)), names, fontsize=7.5)
@@ -94,14 +94,12 @@ def draw_training(training: Mapping[str, Any], path: Path) -> None:
 
 def draw_reliability(cases: Sequence[tuple[float, bool]], path: Path) -> None:
     """Share of messages that the articles answer, over the evidence score, in bins of equal count."""
-    ordered = sorted(cases)
-    edges = [round(n * len(ordered) / BINS) for n in range(BINS + 1)]
-    parts = [ordered[a:b] for a, b in pairwise(edges) if b > a]
+    parts = equal_bins(cases)
     with figure(path, figsize=(3.6, 3.2)) as axis:
         axis.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
         means = [sum(score for score, _ in part) / len(part) for part in parts]
         shares = [sum(outcome for _, outcome in part) / len(part) for part in parts]
-        axis.plot(means, shares, color=COLOURS[0], marker="o", label=f"{BINS} bins, n {len(ordered)}")
+        axis.plot(means, shares, color=COLOURS[0], marker="o", label=f"{len(parts)} bins, n {len(cases)}")
         axis.set(xlabel="evidence score", ylabel="share answered by the articles", xlim=(0, 1.02), ylim=(0, 1.04))
         axis.legend(fontsize=8)
 
@@ -153,11 +151,10 @@ def draw_all(logs: Logs, facts: Facts, folder: Path) -> dict[str, Path]:
     paths = {
         name: folder / f"{name}.svg" for name in ("variants", "search", "training", "reliability", "flow", "growth")
     }
-    shipped = [r for r in logs.run[SHIPPED] if r.id in logs.complaints]
     draw_variants(facts, paths["variants"])
     draw_search(logs.trials, paths["search"])
     draw_training(logs.tables["adapters/support-lora/training.json"], paths["training"])
     draw_reliability(evidence_cases(logs), paths["reliability"])
-    draw_flow(shipped, logs.complaints, paths["flow"])
+    draw_flow(logs.shipped, logs.complaints, paths["flow"])
     draw_growth(logs.tables["reports/growth.json"], paths["growth"])
     return paths

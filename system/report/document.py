@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from system.evaluation.table import markdown
+
 INLINE = re.compile(r"\*\*(?P<strong>.+?)\*\*|`(?P<code>[^`]+)`")
 
 
@@ -97,8 +99,7 @@ def _markdown(block: Block, folder: Path) -> Iterator[str]:
     elif isinstance(block, Picture):
         yield f"![{block.caption}]({block.path.relative_to(folder).as_posix()})"
     else:
-        for row in (block.head, ["---"] * len(block.head), *block.rows):
-            yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", "<br>") for cell in row) + " |"
+        yield from markdown(block.head, block.rows)
         if block.caption:
             yield ""
             yield block.caption

@@ -1,6 +1,6 @@
 """Every figure that the report may tell, by name, read from logs; and the words in which it is told.
 
-    facts = gather(ROOT)
+    facts = facts_of(logs)                 see gather.py
     facts.told("{helpfulness@rag}")        "2.54 (2.33 to 2.76)"
     facts.told("{helpfulness@rag|value}")  "2.54";  |percent "54 %";  |n, |low, |high, |threshold
 
@@ -42,17 +42,15 @@ class Fact:
 
 @dataclass
 class Facts:
-    """Figures by name; ``used`` collects the names that the report has told."""
+    """Figures by name."""
 
     figures: dict[str, Fact] = field(default_factory=dict)
-    used: set[str] = field(default_factory=set)
 
     def __getitem__(self, name: str) -> Fact:
         if name not in self.figures:
             near = [known for known in self.figures if known.partition("@")[0] == name.partition("@")[0]]
             hint = f"; there are {', '.join(sorted(near)[:5])}" if near else ""
             raise ReportError(f"the report names {name!r}, which no log holds{hint}")
-        self.used.add(name)
         return self.figures[name]
 
     def add(self, name: str, value: float, **others: object) -> None:
@@ -62,7 +60,7 @@ class Facts:
     def add_verdicts(self, verdicts: Iterable[Verdict]) -> None:
         """Put verdicts in, claims under their own name."""
         for verdict in verdicts:
-            name = verdict.requirement if " > " in verdict.variant else f"{verdict.requirement}@{verdict.variant}"
+            name = verdict.requirement if verdict.is_claim else f"{verdict.requirement}@{verdict.variant}"
             if verdict.value is None:
                 raise ReportError(f"{name} is an ERROR in the run; a report would leave it out")
             self.figures[name] = Fact(
@@ -102,8 +100,6 @@ class Facts:
             return _number(fact.value, places)
         if style == "percent":
             return f"{100 * fact.value:.0f} %"
-        if style == "count":
-            return f"{fact.value:,.0f}"
         chosen = {"n": fact.n, "low": fact.low, "high": fact.high, "threshold": fact.threshold}.get(style)
         if chosen is None:
             raise ReportError(f"{name} has no {style}")

@@ -17,16 +17,16 @@ from typing import Any
 
 from system.articles import official_text
 from system.complaints import read_complaints
+from system.evaluation.comparison_table import LEVEL
 from system.evaluation.deciding import calibration_error, roc_auc
 from system.evaluation.judge import load_judge
-from system.evaluation.verdicts import made_from, read_verdicts
+from system.evaluation.verdicts import differing, made_from, read_verdicts
 from system.records import Complaint, Response, Verdict
 from system.report.facts import Facts, ReportError
 from system.runlog import by_variant, read_run
 from system.variants import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[2]
-LEVEL = 0.95  # of every interval; see statistics.py and gates.py
 SHIPPED = "agent-rag-fine-tuned"
 MADE_BY = {
     "reports/promptfoo.json": "make promptfoo",
@@ -46,6 +46,11 @@ class Logs:
     verdicts: Sequence[Verdict]
     tables: dict[str, Any]  # JSON files by path
     trials: Sequence[dict[str, Any]]
+
+    @property
+    def shipped(self) -> list[Response]:
+        """The shipped variant's answers to labelled complaints."""
+        return [response for response in self.run[SHIPPED] if response.id in self.complaints]
 
 
 def read_logs(run: Path, verdicts: Path) -> Logs:
@@ -72,7 +77,7 @@ def verdicts_of(path: Path) -> list[Verdict]:
     """The verdicts of a file. Raises ReportError where it was made from other complaints, articles or rulers."""
     found = read_verdicts(path)
     now = made_from(official_text(ROOT / "knowledge_base"), load_judge().signature)
-    if differ := sorted(name for name in now if found.made_from.get(name) != now[name]):
+    if differ := differing(found.made_from, now):
         raise ReportError(f"{path}: was made with other {' and '.join(differ)}; make it anew with: make quality")
     return found.verdicts
 
@@ -94,8 +99,7 @@ def facts_of(logs: Logs) -> Facts:
         facts.add(f"promptfoo/{column['name']}", column["value"], low=column["low"], high=column["high"], n=column["n"])
     for gain in logs.tables["reports/promptfoo.json"]["gains"]:
         facts.add(f"gain/{gain['over']}", gain["share"], low=gain["low"], high=gain["high"])
-    for name, found in logs.tables["reports/retrieval.json"].items():
-        facts.add(f"retrieval/{name}", found["value"], low=found["low"], high=found["high"], n=found["n"])
+    facts.add_tree("retrieval", logs.tables["reports/retrieval.json"])
     for row in logs.tables["reports/latency.json"]:
         for key in ("p50", "p95", "p99"):
             facts.add(f"{key}/{row['stage']}@{row['variant']}", row[key], places=3)
@@ -143,13 +147,13 @@ def _counts(facts: Facts, logs: Logs) -> None:
 
 def evidence_cases(logs: Logs) -> list[tuple[float, bool]]:
     """Evidence score, and whether the articles answer the message; where neither side says ESCALATE."""
-    cases = [(logs.complaints[r.id], r.decision) for r in logs.run.get(SHIPPED, ()) if r.id in logs.complaints]
+    cases = [(logs.complaints[r.id], r.decision) for r in logs.shipped]
     return [(d.score, c.action == "RAG") for c, d in cases if "ESCALATE" not in (c.action, d.action)]
 
 
 def _decisions(facts: Facts, logs: Logs) -> None:
     """What the agent decided, from the run log."""
-    cases = [(logs.complaints[r.id], r.decision) for r in logs.run.get(SHIPPED, ()) if r.id in logs.complaints]
+    cases = [(logs.complaints[r.id], r.decision) for r in logs.shipped]
     answered = evidence_cases(logs)
     scores, outcomes = [score for score, _ in answered], [outcome for _, outcome in answered]
     facts.add("decision/ROC AUC", roc_auc(scores, outcomes), places=3)

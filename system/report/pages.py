@@ -116,7 +116,7 @@ def variant_table(facts: Facts) -> Table:
 
 def claim_table(verdicts: Sequence[Verdict], better: str = "") -> Table:
     """Claims that one variant beats another; of one variant, if it is named."""
-    chosen = [v for v in verdicts if " > " in v.variant and v.variant.startswith(better)]
+    chosen = [v for v in verdicts if v.is_claim and v.variant.startswith(better)]
     rows = [[v.requirement, v.variant, plain_cell(v), str(v.n)] for v in chosen]
     return Table(["claim", "variants", "difference", "n"], rows)
 
