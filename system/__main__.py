@@ -6,6 +6,7 @@ Commands live in ``system.commands``; this module parses, dispatches and turns e
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +18,9 @@ from system.errors import InputError, SupportError
 
 # Where a command lives, if not in system.commands.
 _PLACES = dict.fromkeys(("judge", "score", "compare", "changes"), "system.evaluation.commands")
-_PLACES["promptfoo"] = "system.promptfoo.commands"
+_PLACES |= dict.fromkeys(("serve", "forget"), "system.service.commands")
+_PLACES |= {"promptfoo": "system.promptfoo.commands", "chat": "system.chat"}
+STORE_FILE = Path("runs/service.sqlite")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,6 +54,14 @@ def parser() -> argparse.ArgumentParser:
         "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"
     )
 
+    chat = command("chat", "talk in the terminal; /help lists what else it understands", model=True)
+    chat.add_argument("--variant", default="agent-rag-fine-tuned", metavar="V")
+    chat.add_argument("--sources", action="store_true", help="show decision and sources after every answer")
+    chat.add_argument(
+        "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"
+    )
+    _add_service(command)
+
     run = command("run", "answer a file of complaints; resumes where a killed run stopped", model=True)
     run.add_argument("--variant", required=True, metavar="V[,V...]")
     run.add_argument("--complaints", type=Path, required=True, metavar="FILE.jsonl")
@@ -60,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
         "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"
     )
 
-    for sub in (ask, run):
+    for sub in (ask, chat, run):
         sub.add_argument("--no-cache", action="store_true", help="compute everything anew, and keep nothing of it")
 
     retrieve = command("retrieve", "find passages for a file of queries")
@@ -134,6 +145,48 @@ def parser() -> argparse.ArgumentParser:
     knowledge.add_argument("titles", nargs="*", metavar="TITLE")
     knowledge.add_argument("--api", default="https://en.wikipedia.org/w/api.php", help="MediaWiki API address")
     return main
+
+
+def _add_service(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """The options of serve and forget."""
+    serve = command("serve", "serve the page and an OpenAI-compatible API on this machine", model=True)
+    serve.add_argument(
+        "--variant", default="agent-rag-fine-tuned", metavar="V", help="answers where a request names none"
+    )
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; other than this machine's needs a key"
+    )
+    serve.add_argument("--port", type=int, default=8080, metavar="N", help="0 takes a free one (default: %(default)s)")
+    serve.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="another name to be called by")
+    serve.add_argument("--rate", default="60/minute", help="requests of one client (default: %(default)s)")
+    serve.add_argument(
+        "--queue", type=_count, default=32, metavar="N", help="requests that may wait (default: %(default)s)"
+    )
+    serve.add_argument("--timeout", type=_time, default=120.0, metavar="S", help="seconds for an answer (default: 120)")
+    serve.add_argument(
+        "--keep-days", type=_time, default=30.0, metavar="D", help="days that answers are kept (default: 30)"
+    )
+    serve.add_argument("--pairs", type=Path, metavar="RUN.jsonl", help="answers for the blind A/B page")
+    serve.add_argument(
+        "--pair-variants", default="agent-rag,agent-rag-fine-tuned", metavar="V,V", help="(default: %(default)s)"
+    )
+    serve.add_argument("--no-cache", action="store_true", help="compute everything anew, and keep nothing of it")
+    forget = command("forget", "delete what serve remembers of a conversation, or all that is older", knowledge=False)
+    forget.add_argument("conversation", nargs="?", metavar="ID")
+    forget.add_argument("--older-than", type=_time, metavar="DAYS")
+    for sub in (serve, forget):
+        sub.add_argument("--store-file", type=Path, default=STORE_FILE, metavar="FILE", help="(default: %(default)s)")
+
+
+def _time(text: str) -> float:
+    """A time above 0, in whatever unit the option says."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return value
 
 
 def _count(text: str) -> int:

@@ -28,8 +28,8 @@ def ask(options: argparse.Namespace) -> int:
     variant, *others = find_variants(options.variant)
     if others:
         raise InputError(f"--variant {options.variant!r}: ask takes one variant; use run for several")
-    _check_writable(options.log, "--log")
-    assistant = _assistant(options)
+    check_writable(options.log, "--log")
+    assistant = assistant_of(options)
     assistant.identity(variant)  # a wrong model or knowledge base is found before anything heavy is loaded
     (draft,) = assistant.drafts([Complaint(id="ask", text=text)], variant)
     printer = None if options.json else SentencePrinter(draft, sys.stdout)
@@ -57,9 +57,9 @@ def run(options: argparse.Namespace) -> int:
     complaints = read_complaints(options.complaints, options.split)
     if not complaints:
         raise InputError(f"{options.complaints}: has no rows of the split {options.split!r}; drop --split")
-    _check_writable(options.out, "--out")
-    _check_writable(options.log, "--log")
-    assistant = _assistant(options)
+    check_writable(options.out, "--out")
+    check_writable(options.log, "--log")
+    assistant = assistant_of(options)
     locks = cache_folder() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(str(options.out.resolve()).encode()).hexdigest()
@@ -76,8 +76,8 @@ def retrieve(options: argparse.Namespace) -> int:
     if options.top_k < 1:
         raise InputError(f"--top-k {options.top_k}: give a number from 1 on")
     queries = read_complaints(options.queries)
-    _check_writable(options.out, "--out")
-    retriever = _assistant(options).retriever(options.retriever)
+    check_writable(options.out, "--out")
+    retriever = assistant_of(options).retriever(options.retriever)
     found = retriever.search([query.text for query in queries], options.top_k)
     write_rows(
         options.out,
@@ -92,8 +92,8 @@ def retrieve(options: argparse.Namespace) -> int:
 def decide(options: argparse.Namespace) -> int:
     """Write the decision for each query."""
     queries = read_complaints(options.queries)
-    _check_writable(options.out, "--out")
-    decisions = _assistant(options).decisions([query.text for query in queries])
+    check_writable(options.out, "--out")
+    decisions = assistant_of(options).decisions([query.text for query in queries])
     write_rows(
         options.out,
         (
@@ -110,7 +110,7 @@ def calibrate(options: argparse.Namespace) -> int:
     from system.decision import DATA
     from system.models import resolve_embedder
 
-    assistant = _assistant(options)
+    assistant = assistant_of(options)
     calibration = fit(read_complaints(DATA / "complaints.jsonl", "dev"), assistant.measure, resolve_embedder().sha256)
     save(calibration, DATA / "decision_calibration.json")
     print(f"cross-validated on dev: accuracy {calibration.measured['accuracy']:.3f}, n {calibration.measured['n']:.0f}")
@@ -123,13 +123,13 @@ def report(options: argparse.Namespace) -> int:
     from system.evaluation.deciding import decision_report
     from system.evaluation.ranking import hit_at_two, ranking_report
 
-    _check_writable(options.out / "retrieval.md", "--out")
+    check_writable(options.out / "retrieval.md", "--out")
     if options.split == "test":
         from system.report.build import build
         from system.report.gather import read_logs
 
         read_logs(options.run, options.verdicts)  # what is missing is told before anything is measured
-    assistant = _assistant(options)
+    assistant = assistant_of(options)
     counts = Counter(passage.doc for passage in assistant.passages)
     complaints = [c for c in read_labelled(DATA / "complaints.jsonl", list(counts)) if c.split == options.split]
     answerable = [c for c in complaints if c.action == "RAG"]
@@ -164,7 +164,7 @@ def explain(options: argparse.Namespace) -> int:
         raise InputError(f"--variant {options.variant!r}: explain takes one variant")
     requirements = choose_requirements(variant.name, options.requirement, options.metric)
     complaint = find_case(read_complaints(options.complaints), options.case, options.complaints)
-    assistant = _assistant(options)
+    assistant = assistant_of(options)
     assistant.identity(variant)  # a wrong model or knowledge base is found before anything heavy is loaded
     (explained,) = explain_cases(assistant, [complaint], variant, requirements)
     if options.json:
@@ -232,12 +232,12 @@ def knowledge(options: argparse.Namespace) -> int:
         for path in add_articles(options.titles, options.kb, api=options.api):
             print(path)
         return 0
-    for doc, count in Counter(passage.doc for passage in _assistant(options).passages).items():
+    for doc, count in Counter(passage.doc for passage in assistant_of(options).passages).items():
         print(f"{doc:40}{count:3} passages")
     return 0
 
 
-def _assistant(options: argparse.Namespace) -> Any:
+def assistant_of(options: argparse.Namespace) -> Any:
     """The assistant that the options describe; importing it is left until the options are known to be good."""
     from system.assistant import Assistant
     from system.cache import open_cache
@@ -247,7 +247,7 @@ def _assistant(options: argparse.Namespace) -> Any:
     return Assistant(getattr(options, "base_model", DEFAULT_MODEL), options.kb, options.chunker, cache=cache)
 
 
-def _check_writable(path: Path, option: str) -> None:
+def check_writable(path: Path, option: str) -> None:
     """Find out before the work whether its result can be written; creates nothing. Raises InputError."""
     try:
         place = next(p for p in (path, *path.parents) if p.exists())

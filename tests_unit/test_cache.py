@@ -16,7 +16,7 @@ import pytest
 
 from system.__main__ import main, parser
 from system.cache import Cache, DiskCache, MemoryCache, key_of, made_by, open_cache
-from system.commands import _assistant
+from system.commands import assistant_of
 from system.errors import SettingsError
 
 ROOT = Path(__file__).parents[1]
@@ -332,9 +332,9 @@ def test_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ask and run use the machine's cache unless they are told not to."""
     monkeypatch.setenv("SUPPORT_CACHE", str(tmp_path / "cache"))
     for command in (["ask", "hi"], ["run", "--variant", "rag", "--complaints", "q", "--out", "o"]):
-        assert _assistant(parser().parse_args([*command, "--no-cache"])).cache is None
+        assert assistant_of(parser().parse_args([*command, "--no-cache"])).cache is None
         assert not (tmp_path / "cache").exists()
-    assert _assistant(parser().parse_args(["ask", "hi"])).cache is open_cache()
+    assert assistant_of(parser().parse_args(["ask", "hi"])).cache is open_cache()
 
 
 # Opening, and keys

@@ -1,0 +1,54 @@
+"""Several turns as one question: what a follow-up means together with what the customer wrote before.
+
+    asked = in_context(assistant.decisions, ["My bill is $20 higher."], "When will I get it back?")
+    asked.text     "My bill is $20 higher.\n\nWhen will I get it back?"
+
+The assistant was trained on single complaints, so a follow-up is asked as one: the customer's earlier words, then the
+new ones. A message that speaks for itself is asked alone; so is thanks and small talk, which would be answered with
+the steps of the complaint before it. Must not know models, prompts or how a conversation is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from system.complaints import MAX_CHARACTERS
+from system.records import Decision
+
+TURNS = 4  # earlier messages of the customer that are still looked at
+CHARACTERS = 1200  # of them together; a follow-up rarely refers to more, and the model's window is small
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The text that is answered, and how many earlier messages it begins with."""
+
+    text: str
+    earlier: int = 0
+
+
+def bounded(messages: Sequence[str], turns: int = TURNS, characters: int = CHARACTERS) -> list[str]:
+    """The last messages that fit, whole ones only, oldest first."""
+    kept: list[str] = []
+    for message in reversed(messages[-turns:] if turns else ()):
+        if sum(map(len, kept)) + len(message) > characters:
+            break
+        kept.insert(0, message)
+    return kept
+
+
+def in_context(decide: Callable[[Sequence[str]], Sequence[Decision]], earlier: Sequence[str], text: str) -> Asked:
+    """What to answer when a customer who wrote ``earlier`` now writes ``text``.
+
+    ``decide`` gives the agent's decision for each of several texts. The message is asked alone where a scripted reply
+    answers it, where it needs no article, as thanks do not, or where it finds its articles better alone.
+    """
+    before = bounded(earlier)
+    joined = "\n\n".join([*before, text])
+    if not before or len(joined) > MAX_CHARACTERS:
+        return Asked(text)
+    alone, together = decide([text, joined])
+    if alone.reply or alone.signals.get("scope", 0.0) < 0 or together.reply or alone.score >= together.score:
+        return Asked(text)
+    return Asked(joined, len(before))
