@@ -8,10 +8,11 @@ it is given one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from system.privacy import mask
 from system.records import Complaint, Response
 from system.rows import LineWriter
 from system.runlog import read_usable
@@ -34,22 +35,26 @@ def answer_into(
         missing = [c for c, key in zip(complaints, keys, strict=True) if (c.id, key) not in done]
         drafts += assistant.drafts(missing, variant) if missing else []
     with LineWriter(out) as writer, LineWriter(log) as decisions:
-        for response in tqdm(assistant.answer(drafts), total=len(drafts), unit="answer", disable=not drafts):
+        for response in tqdm(assistant.answer(drafts), total=len(drafts), unit="answer", disable=len(drafts) < 2):
             writer.write(response)
-            decisions.write(decision_line(response))
+            decisions.write(decision_line(response, assistant.company_values))
 
 
-def decision_line(response: Response) -> dict[str, Any]:
-    """The decision log's line: what was decided about which complaint, why, and what was said."""
+def decision_line(response: Response, ours: Collection[str] = ()) -> dict[str, Any]:
+    """The decision log's line: what was decided about which complaint, why, and what was said.
+
+    Personal data is masked; ``ours`` are the company's own numbers and links, which stay.
+    """
+    complaint = mask(response.complaint, ours)
     return {
         "time": response.time,
         "id": response.id,
         "variant": response.variant,
         "action": response.decision.action,
-        "reason": response.decision.reason,
+        "reason": complaint.hide(response.decision.reason),
         "score": response.decision.score,
         "threshold": response.decision.threshold,
         "signals": response.decision.signals,
         "hits": [{"passage": hit.passage, "score": hit.score} for hit in response.hits],
-        "response": response.text,
+        "response": complaint.hide(response.text),
     }

@@ -12,7 +12,7 @@ Knows every stage and no metric: ``system.evaluation`` reads its run log and nev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -30,6 +30,7 @@ from system.guard import guard, whole_sentences, without_signature
 from system.knowledge import chunk_by_heading, chunk_semantically, embedder_token_counter, knowledge_hash
 from system.manners import RUDE_PATTERNS
 from system.models import DEFAULT_MODEL, adapter_hash, file_sha256, resolve_embedder, resolve_model
+from system.privacy import company_values, mask, masked
 from system.prompts import TEMPLATES, Template, load_template
 from system.records import Complaint, Decision, Finish, Hit, Identity, Passage, Prompt, Response
 from system.retrieval import Index, Retriever, make_retriever
@@ -41,7 +42,7 @@ TOP_K = 5  # hits recorded; the prompt takes the first that fit
 # Whatever shapes an answer: the modules and libraries that it may pass through, whichever variant gives it.
 STAGES = (
     "articles assistant chat_format claims completions decision decoding embeddings generation guard knowledge manners "
-    "openai_client prompts recital retrieval sentences server_model tone variants"
+    "openai_client privacy prompts recital retrieval sentences server_model tone variants"
 )
 LIBRARIES = "jinja2 numpy peft rank-bm25 sentence-transformers tokenizers torch transformers"
 _POLICY_REASON = {"never": "the variant never retrieves", "always": "the variant always retrieves"}
@@ -101,6 +102,20 @@ class Assistant:
     def measure(self) -> Measure:
         """The decision stage's eyes."""
         return Measure(load_rules(), self.index)
+
+    @cached_property
+    def company_values(self) -> frozenset[str]:
+        """Phone numbers, links and addresses of the articles: not personal, and never masked."""
+        return company_values("\n\n".join(passage.text for passage in self.passages))
+
+    @cached_property
+    def _is_remote(self) -> bool:
+        """Whether prompts leave the machine; then customers' personal data is masked in them."""
+        return resolve_model(self.base_model).is_server
+
+    def _restored(self, draft: Draft, text: str) -> str:
+        """A remote model's words with the customer's own data in the place of its placeholders."""
+        return mask(draft.complaint.text, self.company_values).restore(text) if self._is_remote else text
 
     def retriever(self, name: str) -> Retriever:
         """A retriever over the knowledge base."""
@@ -194,7 +209,8 @@ class Assistant:
         for n, (text, decision, _) in enumerate(cases):
             if decision.reply is None:
                 name = variant.templates[-1 if decision.action == "DIRECT" else 0]
-                requests[n] = (templates[name], text, used[n], variant.context_tokens)
+                shown = masked(text, self.company_values) if self._is_remote else text
+                requests[n] = (templates[name], shown, used[n], variant.context_tokens)
         prompts = dict(zip(requests, self.model(variant.adapter).prompts(list(requests.values())), strict=True))
         made = []
         for n, (text, _, _) in enumerate(cases):
@@ -226,7 +242,7 @@ class Assistant:
             def grow(position: int, text: str, prompts: list[str] = prompts, queue=queue) -> None:  # type: ignore[no-untyped-def]
                 for draft in queue[prompts[position]]:
                     if on_text:
-                        on_text(draft, text)
+                        on_text(draft, self._restored(draft, text))
 
             for position, completion in self.model(adapter).complete(prompts, decoding, grow if on_text else None):
                 for draft in queue[prompts[position]]:
@@ -242,8 +258,8 @@ class Assistant:
         elif completion.error:
             finish, error = "error", completion.error
         else:
-            raw = completion.text
-            text, finish, removed = finished_text(completion, draft)
+            raw = self._restored(draft, completion.text)
+            text, finish, removed = finished_text(replace(completion, text=raw), draft)
             if not text and draft.variant.guard:
                 text, finish = replies["clarify"], "scripted"
             elif not text:

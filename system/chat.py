@@ -89,7 +89,7 @@ class Talk:
         (response,) = self._assistant.answer([draft], printer)
         self._last = response
         with LineWriter(self._log) as log:
-            log.write(decision_line(response))
+            log.write(decision_line(response, self._assistant.company_values))
         if response.error:
             self._say(f"(no answer: {response.error})")
             return

@@ -35,7 +35,7 @@ def ask(options: argparse.Namespace) -> int:
     printer = None if options.json else SentencePrinter(draft, sys.stdout)
     (response,) = assistant.answer([draft], printer)
     with LineWriter(options.log) as log:
-        log.write(decision_line(response))
+        log.write(decision_line(response, assistant.company_values))
     if options.json:
         sys.stdout.buffer.write(encode(response))
     elif printer:

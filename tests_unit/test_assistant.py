@@ -18,8 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from fixtures import servers
 from fixtures.embedding import HashedEmbedder
 from fixtures.fakes import ScriptedGenerator
+from fixtures.servers import ChatServer
 from fixtures.small_world import write_calibration, write_world
 from system.answering import answer_into
 from system.assistant import STAGES, TOP_K, Assistant
@@ -587,6 +589,8 @@ SLOW = """
 import time
 from pathlib import Path
 from fixtures.fakes import ScriptedGenerator
+from fixtures import servers
+from fixtures.servers import ChatServer
 from fixtures.small_world import write_calibration, write_world
 from system.answering import answer_into
 from tests_unit.test_assistant import AGENT, MANY, PROMPT, assistant, said
@@ -678,3 +682,41 @@ def test_decision_log(world: Path) -> None:
             "response": response.text,
         }
     assert {line["action"] for line in lines} == {"RAG", "DIRECT", "ESCALATE"}
+
+
+@pytest.mark.usefixtures("world")
+def test_a_remote_model_reads_no_personal_data(server: ChatServer) -> None:
+    """What is sent holds placeholders; the customer reads an answer with what stood in their place, streamed or not."""
+    text = "I am Ann Lee, ann@home.example. The hub shows an orange light and the internet is down."
+    server.decide = lambda sent: servers.said(
+        "I am sorry, [name 1]. We will write to [email 1]. Please restart the hub."
+    )
+    remote = Assistant(f"openai:some@{server.url}", embedder=HashedEmbedder())
+    drafts = remote.drafts([Complaint(id="one", text=text)], AGENT)
+    grown: list[str] = []
+    (response,) = remote.answer(drafts, lambda draft, text: grown.append(text))
+    (body,) = server.bodies
+    assert "Ann Lee" not in json.dumps(body)
+    assert "ann@home" not in json.dumps(body)
+    assert "orange light" in json.dumps(body)
+    wanted = "I am sorry, Ann Lee. We will write to ann@home.example. Please restart the hub."
+    assert (response.text, response.raw, grown[-1]) == (wanted, wanted, wanted)
+    assert response.complaint == text
+
+
+@pytest.mark.usefixtures("world")
+def test_a_local_model_reads_what_was_written() -> None:
+    """Nothing leaves the machine, so nothing is masked."""
+    model = ScriptedGenerator(ANSWER)
+    answers(model, [Complaint(id="one", text="I am Ann Lee. The hub shows an orange light.")], AGENT)
+    assert "I am Ann Lee." in model.asked[0]
+
+
+def test_personal_data_is_masked_in_the_decision_log(world: Path) -> None:
+    """The log of decisions holds no customer's name or number, also where an answer repeats it."""
+    complaint = Complaint(id="one", text="I am Ann Lee, ann@home.example. The hub shows an orange light.")
+    played = assistant(ScriptedGenerator("I am sorry, Ann Lee. Please restart the hub."))
+    answer_into(world / "run.jsonl", world / "log.jsonl", played, [complaint], [AGENT])
+    line = (world / "log.jsonl").read_text()
+    assert "Ann Lee" not in line
+    assert "I am sorry, [name 1]. Please restart the hub." in line

@@ -133,6 +133,18 @@ def test_broken_reply(server: ChatServer, reply: Sent, error: str) -> None:
     assert (before, after) == (GOOD, GOOD)
 
 
+def test_personal_data_does_not_leave_the_machine(server: ChatServer) -> None:
+    """A name, an e-mail and a phone number are placeholders in what is sent, the same in complaint and reply."""
+    complaint = "My name is Ann Lee, ann@home.example, 555-010-7788, and my bill is wrong."
+    reply = "I am sorry, Ann Lee. Call 1-800-555-0142 or mail ann@home.example."
+    sent = material_of(server, complaint, reply, "Our number is 1-800-555-0142.")
+    for secret in ("Ann Lee", "ann@home", "555-010-7788"):
+        assert secret not in sent
+    assert "I am sorry, [name 1]." in sent
+    assert sent.count("[email 1]") == 2
+    assert sent.count("1-800-555-0142") == 2
+
+
 def test_half_characters_are_replaced(server: ChatServer) -> None:
     """A reason with half a surrogate pair can be stored, and a pair with one can be sent."""
     server.script["odd"] = [said({**MARKS, "justification": "so \ud83d so"})]

@@ -20,9 +20,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from system.errors import SettingsError
-from system.evaluation.requirements import common_problems, is_measured, is_number, table_problems
-from system.settings import read_toml
+from system.evaluation.requirements import common_problems, is_measured, is_number, read_tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +38,7 @@ class AdapterGate:
 
 def load_adapter_gates(path: Path) -> tuple[AdapterGate, ...]:
     """Read the ``[[adapter]]`` tables; a file may have none. Raises SettingsError that lists every problem."""
-    tables = read_toml(path).get("adapter", [])
-    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-        raise SettingsError(f"{path}: adapter is no table; write [[adapter]]")
-    if problems := table_problems("adapter", tables, _problems):
-        raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
+    tables = read_tables(path, "adapter", _problems)
     return tuple(AdapterGate(**{**table, "figure": tuple(table["figure"])}) for table in tables)
 
 

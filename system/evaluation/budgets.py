@@ -23,10 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from system.errors import SettingsError
-from system.evaluation.requirements import common_problems, is_measured, is_number, table_problems
+from system.evaluation.requirements import common_problems, is_measured, is_number, read_tables
 from system.records import Status, Verdict
-from system.settings import read_toml
 
 LEVEL = 0.95
 
@@ -45,11 +43,7 @@ class Budget:
 
 def load_budgets(path: Path) -> tuple[Budget, ...]:
     """Read the ``[[budget]]`` tables; a file may have none. Raises SettingsError that lists every problem."""
-    tables = read_toml(path).get("budget", [])
-    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-        raise SettingsError(f"{path}: budget is no table; write [[budget]]")
-    if problems := table_problems("budget", tables, _problems):
-        raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
+    tables = read_tables(path, "budget", _problems)
     return tuple(Budget(**{**table, "ratio": float(table["ratio"])}) for table in tables)
 
 

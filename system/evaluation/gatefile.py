@@ -1,6 +1,6 @@
 """A gates file as a whole: what its tables name must exist, or a misspelt gate would be no gate at all.
 
-gates = load_gates(path)      requirements, comparisons, floors, adapter gates and budgets, checked together
+gates = load_gates(path)      requirements, comparisons, floors, gates of adapters and attacks, budgets, all together
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from system.errors import SettingsError
 from system.evaluation.adapter_gates import AdapterGate, load_adapter_gates
+from system.evaluation.attack_gates import AttackGate, load_attack_gates
 from system.evaluation.budgets import Budget, load_budgets
 from system.evaluation.comparisons import Claim, load_claims
 from system.evaluation.measuring import known_metrics
@@ -28,12 +29,18 @@ class Gates:
     floors: tuple[Floor, ...]
     adapters: tuple[AdapterGate, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    attacks: tuple[AttackGate, ...] = ()
 
 
 def load_gates(path: Path) -> Gates:
     """Read a gates file. Raises SettingsError that lists every problem, unknown metrics and variants included."""
     gates = Gates(
-        load_requirements(path), load_claims(path), load_floors(path), load_adapter_gates(path), load_budgets(path)
+        load_requirements(path),
+        load_claims(path),
+        load_floors(path),
+        load_adapter_gates(path),
+        load_budgets(path),
+        load_attack_gates(path),
     )
     if problems := list(_unknown_names(gates)):
         raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
@@ -44,6 +51,10 @@ def _unknown_names(gates: Gates) -> Iterator[str]:
     metrics = known_metrics()
     named = [(r.name, r.metric, (*r.variants, *r.baseline)) for r in gates.requirements]
     named += [(c.name, c.metric, (c.better, c.worse)) for c in gates.claims]
+    for gate in gates.attacks:
+        for variant in (*gate.variants, *gate.baseline):
+            if variant not in VARIANTS:
+                yield f"{gate.name}: variant {variant!r} is unknown; known are {', '.join(VARIANTS)}"
     for name, metric, variants in named:
         if metric not in metrics:
             yield f"{name}: metric {metric!r} is unknown; known are {', '.join(metrics)}"

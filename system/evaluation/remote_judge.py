@@ -18,6 +18,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -37,6 +38,7 @@ from system.evaluation.judge_prompt import (
 from system.evaluation.scorers import Grade
 from system.models import file_sha256, resolve_model, without_login
 from system.openai_client import CONCURRENCY, RETRIES, TIMEOUT_SECONDS, ChatClient, Reply
+from system.privacy import company_values, mask
 
 TEMPERATURE = 0
 MAX_TOKENS = 800  # of an answer; about twice the longest that the schema allows
@@ -162,7 +164,9 @@ class RemoteJudge:
         return [_preference(*both) for both in zip(found[::2], found[1::2], strict=True)]
 
     def _messages(self, task: str, texts: dict[str, str], context: str) -> list[dict[str, str]]:
-        """The task, and the material to judge."""
+        """The task, and the material to judge, customers' personal data masked: the server is somebody else's."""
+        complaint = mask(texts.get("complaint", ""), _company_values(context))
+        texts = {name: complaint.hide(text) for name, text in texts.items()}
         if len(context) > self._context_chars:
             context = f"{context[: self._context_chars]} [cut]"
         company = {"company": context} if context else {}
@@ -196,6 +200,11 @@ def swap_consistency(judge: RemoteJudge, triples: Iterable[tuple[str, str, str]]
     """
     answered = [one.consistent for one in judge.compare_many(triples) if one.error is None]
     return sum(answered) / len(answered) if answered else math.nan
+
+
+@lru_cache(maxsize=8)  # all pairs of a run share one text of the company's
+def _company_values(context: str) -> frozenset[str]:
+    return company_values(context)
 
 
 def _grade(found: Any) -> Grade:

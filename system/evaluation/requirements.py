@@ -50,7 +50,8 @@ def load_requirements(path: Path) -> tuple[Requirement, ...]:
     document.pop("floor", None)  # and by passport.py
     document.pop("adapter", None)  # and by adapter_gates.py
     document.pop("budget", None)  # and by budgets.py
-    kinds = "[[requirement]], [[comparison]], [[floor]], [[adapter]] and [[budget]]"
+    document.pop("attack", None)  # and by attack_gates.py
+    kinds = "[[requirement]], [[comparison]], [[floor]], [[adapter]], [[budget]] and [[attack]]"
     problems = [f"unknown key {key!r}; a gates file has {kinds} tables only" for key in document]
     if not (isinstance(tables, list) and tables and all(isinstance(table, dict) for table in tables)):
         tables = []
@@ -71,6 +72,16 @@ def load_requirements(path: Path) -> tuple[Requirement, ...]:
         )
         for table in tables
     )
+
+
+def read_tables(path: Path, title: str, check: Callable[[dict[str, Any]], Iterator[str]]) -> list[dict[str, Any]]:
+    """The ``[[title]]`` tables of a gates file, which may have none. Raises SettingsError that lists every problem."""
+    tables = read_toml(path).get(title, [])
+    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
+        raise SettingsError(f"{path}: {title} is no table; write [[{title}]]")
+    if problems := table_problems(title, tables, check):
+        raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
+    return tables
 
 
 def table_problems(

@@ -134,23 +134,20 @@ def pairs_of(options: argparse.Namespace) -> PairTable | None:
 
 def keeper(assistant: Assistant, store: Store) -> Callable[[Ticket, Asked, Response], None]:
     """What remembers an answer, personal data masked."""
-    from system.articles import official_text
-    from system.privacy import company_values, hide, mask
+    from system.privacy import mask
     from system.service.store import Kept
 
-    ours = lru_cache(maxsize=1)(lambda: company_values(official_text(assistant.knowledge_base)))
-
     def keep(ticket: Ticket, asked: Asked, response: Response) -> None:
-        complaint = mask(ticket.question.text, keep=ours())
+        complaint = mask(ticket.question.text, assistant.company_values)
         kept = Kept(
             id=ticket.id,
             conversation=ticket.question.conversation,
             time=response.time,
             variant=response.variant,
             complaint=complaint.text,
-            answer=hide(response.text, complaint.found, ours()).text,
+            answer=complaint.hide(response.text),
             action=response.decision.action,
-            reason=hide(response.decision.reason, complaint.found, ours()).text,
+            reason=complaint.hide(response.decision.reason),
             score=response.decision.score,
             threshold=response.decision.threshold,
             sources=response.prompt.passages if response.prompt else (),
