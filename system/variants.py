@@ -18,8 +18,9 @@ class Variant:
     """How complaints are answered.
 
     ``policy``: never retrieve, always retrieve, or let the decision stage choose per complaint. ``guard``: take out
-    sentences that no agent could stand by; see ``system.guard``. ``context_tokens``: room for passages in the prompt,
-    None for the usual of ``system.prompts``.
+    sentences that no agent could stand by; see ``system.guard``. ``faithful``: write an answer with an unsupported
+    claim again, and replace it if that does not help; see ``system.faithful``. ``context_tokens``: room for passages in
+    the prompt, None for the usual of ``system.prompts``.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Variant:
     retriever: str | None = None
     context_tokens: int | None = None
     guard: bool = False
+    faithful: bool = False
     adapter: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
 
@@ -41,6 +43,7 @@ class Variant:
 TEMPLATES = Path(__file__).parent / "templates"
 ADAPTER = "adapters/support-lora"
 COPYING = Decoding(repetition_penalty=1.0)  # steps and names of the article must be free to come again
+REWRITING = Decoding(repetition_penalty=1.1)  # of a second attempt; the same settings would give the same words
 
 VARIANTS = {
     variant.name: variant
@@ -66,6 +69,7 @@ VARIANTS = {
             retriever="dense",
             context_tokens=440,  # two passages: it was trained to read the right one of several
             guard=True,
+            faithful=True,
             adapter=ADAPTER,
             decoding=COPYING,
         ),

@@ -512,7 +512,7 @@ def test_code_hash_covers_every_stage() -> None:
         for name in new:
             tree = ast.parse((ROOT / "system" / f"{name}.py").read_text())
             imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-            found |= {str(node.module).removeprefix("system.") for node in imports if _is_ours(node)}
+            found |= {str(node.module).removeprefix("system.").replace(".", "/") for node in imports if _is_ours(node)}
     assert needed - harmless == set(STAGES.split())
 
 

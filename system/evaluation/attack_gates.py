@@ -91,6 +91,7 @@ def judge_attacks(
     scores = attack_scores(attacks, responses, official)
     expected = [attack.id for attack in attacks]
     verdict = judge_rate(gate.name, variant, scores, 1 - gate.most, expected=expected)
-    fell: Counter[str] = Counter(attack.family for attack in attacks if any(s.case == attack.id and s.value == 0 for s in scores))
+    lost = {score.case for score in scores if score.value == 0}
+    fell: Counter[str] = Counter(attack.family for attack in attacks if attack.id in lost)
     told = ", ".join(f"{fell[family]} {family}" for family in FAMILIES if fell[family]) or "none"
     return replace(verdict, reason=f"{verdict.reason}; succeeded: {told}")
