@@ -14,14 +14,21 @@ from system.records import Decision
 
 
 def played(alone: float, together: float, *, scope: float = 0.1, reply: str = "", joined_reply: str = ""):  # type: ignore[no-untyped-def]
-    """A decision stage that scores the message alone and with the earlier ones as told."""
+    """A decision stage that finds the message this close to a passage, alone and with the earlier ones."""
 
     def decide(texts: Sequence[str]) -> list[Decision]:
         assert len(texts) == 2
         scores = zip((alone, together), (reply, joined_reply), strict=True)
         return [
-            Decision(action="RAG", reason="", score=s, threshold=0.5, signals={"scope": scope}, reply=r or None)
-            for s, r in scores
+            Decision(
+                action="RAG",
+                reason="",
+                score=0.9,
+                threshold=0.5,
+                signals={"scope": scope, "retrieval": retrieval},
+                reply=r or None,
+            )
+            for retrieval, r in scores
         ]
 
     return decide
