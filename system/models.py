@@ -101,6 +101,7 @@ def folder_hash(folder: Path, without: Collection[str] = ()) -> str:
     Hashing gigabytes takes seconds, so the result is remembered under each file's size and modification time: on disk,
     and in this process, where another cache folder may have been set since.
     """
+    _refuse_pickles(folder)
     kinds = (".safetensors", ".json", ".bin", ".model", ".jinja", ".txt")
     files = sorted(p for p in folder.rglob("*") if p.suffix in kinds and p.name not in without)
     if not files:
@@ -121,6 +122,13 @@ def folder_hash(folder: Path, without: Collection[str] = ()) -> str:
         write_atomically(memo, found)
     _folder_hashes[known] = found
     return found
+
+
+def _refuse_pickles(folder: Path) -> None:
+    """Raise ModelError for a folder whose weights are pickled: to load such a file is to run what it says."""
+    pickled = sorted(p for p in folder.rglob("*") if p.suffix in (".bin", ".pt", ".pth", ".pkl", ".ckpt"))
+    if pickled and not any(folder.rglob("*.safetensors")):
+        raise ModelError(f"{folder}: {pickled[0].name} may hold code; save the weights as safetensors")
 
 
 def adapter_folder(name: str) -> Path:

@@ -74,16 +74,17 @@ class PairTable:
 
 
 def alpha(table: np.ndarray) -> float | None:
-    """Krippendorff's alpha for interval data (Krippendorff 2011); None where nothing can be said.
+    """Krippendorff's alpha for interval data (Krippendorff 2011, section C); None where nothing can be said.
 
-    ``table`` has shape (raters, units), NaN where a rater gave no grade.
+    ``table`` has shape (raters, units), NaN where a rater gave no grade. Observed disagreement is the mean squared
+    difference of two grades of one unit, expected disagreement that of any two grades, which is twice their variance.
     """
-    import krippendorff
-
     shared = table[:, (~np.isnan(table)).sum(axis=0) >= 2] if table.size else table
     if shared.shape[-1] < 2 or np.nanmin(shared) == np.nanmax(shared):
         return None
-    return float(krippendorff.alpha(reliability_data=shared, level_of_measurement="interval"))
+    counts = (~np.isnan(shared)).sum(axis=0)
+    observed = 2 * (np.nanvar(shared, axis=0, ddof=1) * counts).sum() / counts.sum()
+    return float(1 - observed / (2 * np.nanvar(shared, ddof=1)))
 
 
 def agreement(
