@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import sys
+from email.message import Message
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from typing import cast
 
 from packaging.requirements import Requirement
 
@@ -42,7 +44,7 @@ def packages(name: str = "support-assistant", extras: tuple[str, ...] = EXTRAS) 
 
 def licence(package: Distribution) -> str:
     """A package's licence in its own words; empty where it says none."""
-    told = package.metadata
+    told = cast(Message, package.metadata)  # which it is; its declared type lacks get
     classified = [c.split("::")[-1].strip() for c in told.get_all("Classifier") or () if c.startswith("License ::")]
     said = told.get("License-Expression") or "; ".join(classified) or (told.get("License") or "").strip()
     return str(said).splitlines()[0][:120] if said else ""

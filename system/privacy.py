@@ -167,7 +167,7 @@ def _free(kind: Kind, used: Collection[str]) -> Iterator[str]:
     return (f"[{kind} {n}]" for n in count(1) if f"[{kind} {n}]" not in used)
 
 
-_SHORTEST = 4  # of a value without letters that is looked for elsewhere: a security code 123 may also be a price
+_SHORTEST = 4  # of a value, names aside, that is looked for elsewhere: a security code 123 may also be a price
 
 
 def _words_of(raw: str, known: dict[str, Kind]) -> Iterator[tuple[int, int, Kind]]:
