@@ -3,8 +3,8 @@
     client = ChatClient("MODEL@BASE_URL")
     for position, reply in client.ask_all([{"messages": [...], "temperature": 0}]): ...
 
-The only place that retries such a request. The key, if the server wants one, is read from OPENAI_API_KEY. A request
-that fails after its retries becomes a reply with a named error: one broken answer must not take the others with it.
+The only place that retries such a request. The key, if the server wants one, is read from OPENAI_API_KEY, and the most
+tokens that a process may spend from SUPPORT_TOKEN_BUDGET. A request that fails after its retries becomes a reply with a named error: one broken answer must not take the others with it.
 Must not know what is asked, or what the answer means.
 """
 
@@ -14,6 +14,7 @@ import email.utils
 import json
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -27,6 +28,7 @@ from system.errors import SettingsError
 CONCURRENCY = 8
 TIMEOUT_SECONDS = 120.0
 RETRIES = 3  # tries in all
+BUDGET = "SUPPORT_TOKEN_BUDGET"
 LONGEST_PAUSE = 60.0  # seconds; caps what a server may ask for by Retry-After
 RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 SHORTEST_KEY = 8  # characters; "none" or "x", as keyless servers are given, are words that a reply may hold
@@ -71,6 +73,7 @@ class ChatClient:
         self._login = (url.username, url.password) if url.userinfo else None
         self.base_url = str(url.copy_with(userinfo=b"")).rstrip("/")
         self._timeout, self._tries, self._concurrency, self._pause = timeout, tries, concurrency, pause
+        self._spending = _Spending(os.environ.get(BUDGET, ""))
 
     def ask_all(self, bodies: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Reply]]:
         """Send the requests, several at a time; yield (position, reply) as each arrives.
@@ -96,6 +99,8 @@ class ChatClient:
         """One request with retries."""
         content = json.dumps({"model": self.model, **body}).encode()  # ASCII, so that half a surrogate pair is no error
         error, asked = "", ""
+        if self._spending.is_over:
+            return Reply(error=f"BudgetSpent: {self._spending.tokens:,} tokens; {BUDGET} allows no more")
         for attempt in range(self._tries):
             if attempt:
                 self._pause(pause_seconds(asked, attempt))
@@ -114,6 +119,7 @@ class ChatClient:
             if status != 200:
                 return Reply(error=f"RequestRefused: status {status}")
             reply = _parse(data)
+            self._spending.add(reply.prompt_tokens + reply.completion_tokens)
             if len(key) >= SHORTEST_KEY:  # a server that repeats the key must not get it into a log
                 text = reply.text and reply.text.replace(key, "[key]")
                 reply = reply._replace(text=text, refusal=reply.refusal.replace(key, "[key]"))
@@ -130,6 +136,27 @@ class ChatClient:
                 if time.monotonic() > deadline:
                     raise httpx.ReadTimeout("the answer trickles in")
             return answer.status_code, answer.headers.get("Retry-After", ""), b"".join(pieces)
+
+
+class _Spending:
+    """Tokens that a client has spent, by what servers say, held against the budget; requests under way are not."""
+
+    def __init__(self, budget: str):
+        if budget and not (budget.isdecimal() and int(budget) > 0):
+            raise SettingsError(f"{BUDGET}={budget!r}: give a number of tokens above 0")
+        self._budget = int(budget) if budget else None
+        self._lock = threading.Lock()
+        self.tokens = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more may be asked."""
+        return self._budget is not None and self.tokens >= self._budget
+
+    def add(self, tokens: int) -> None:
+        """Note what a reply has cost."""
+        with self._lock:
+            self.tokens += tokens
 
 
 def pause_seconds(retry_after: str, attempt: int) -> float:

@@ -285,3 +285,21 @@ def test_load_generator_by_name(server: ChatServer) -> None:
     assert next(iter(generator.generate([generator.chat("", "hi")], Decoding())))[1].text == "You said hi"
     with pytest.raises(ModelError, match=r"is a server and cannot take the adapter 'folder'; drop one"):
         load_generator(name, "folder")
+
+
+def test_a_budget_ends_the_spending(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the tokens of the budget are spent nothing more is sent, and what is left unasked says why."""
+    monkeypatch.setenv("SUPPORT_TOKEN_BUDGET", "300")
+    generator = generator_of(server)
+    done = [next(generator.generate([generator.chat("Be kind.", f"Question {n}.")], Decoding()))[1] for n in range(5)]
+    assert len(server.bodies) == 3  # at 110 tokens each
+    assert [completion.error for completion in done[:3]] == [None] * 3
+    assert done[3].error == "BudgetSpent: 330 tokens; SUPPORT_TOKEN_BUDGET allows no more"
+
+
+@pytest.mark.parametrize("budget", ["0", "-1", "lots", "1e6"])
+def test_a_budget_that_is_none_is_refused(server: ChatServer, monkeypatch: pytest.MonkeyPatch, budget: str) -> None:
+    """A budget that cannot be read would be no budget."""
+    monkeypatch.setenv("SUPPORT_TOKEN_BUDGET", budget)
+    with pytest.raises(SettingsError, match="SUPPORT_TOKEN_BUDGET"):
+        generator_of(server)
