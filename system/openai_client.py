@@ -4,7 +4,8 @@
     for position, reply in client.ask_all([{"messages": [...], "temperature": 0}]): ...
 
 The only place that retries such a request. The key, if the server wants one, is read from OPENAI_API_KEY, and the most
-tokens that a process may spend from SUPPORT_TOKEN_BUDGET. A request that fails after its retries becomes a reply with a named error: one broken answer must not take the others with it.
+tokens that a client may spend from SUPPORT_TOKEN_BUDGET. A request that fails after its retries becomes a reply with a
+named error: one broken answer must not take the others with it.
 Must not know what is asked, or what the answer means.
 """
 
