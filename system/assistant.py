@@ -24,8 +24,9 @@ from system.articles import load_articles
 from system.cache import Cache, made_by
 from system.completions import CachedModel, Request
 from system.decision import Measure, decide, load_calibration, load_rules
+from system.demands import without_yes
 from system.embeddings import CachedEmbed, Embed, Embedder
-from system.errors import SettingsError
+from system.errors import KnowledgeBaseError, SettingsError
 from system.faithful import safe_answer, unsupported_words
 from system.generation import Completion, Generator, load_generator
 from system.guard import guard, whole_sentences, without_signature
@@ -39,13 +40,14 @@ from system.retrieval import Index, Retriever, make_retriever
 from system.runlog import response_key
 from system.settings import stamp
 from system.variants import REWRITING, Variant
+from system.vetting import Suspect, load_contacts, vet
 
 TOP_K = 5  # hits recorded; the prompt takes the first that fit
 # Whatever shapes an answer: the modules and libraries that it may pass through, whichever variant gives it.
 STAGES = (
-    "articles assistant chat_format claims completions decision decoding embeddings evaluation/coverage faithful "
-    "generation guard knowledge manners openai_client privacy prompts recital retrieval sentences server_model tone "
-    "variants"
+    "articles assistant chat_format claims completions decision decoding demands embeddings evaluation/coverage "
+    "faithful generation guard knowledge manners openai_client privacy prompts recital retrieval sentences "
+    "server_model tone variants vetting"
 )
 LIBRARIES = "jinja2 numpy peft rank-bm25 sentence-transformers tokenizers torch transformers"
 _POLICY_REASON = {"never": "the variant never retrieves", "always": "the variant always retrieves"}
@@ -68,7 +70,9 @@ class Draft:
     def guarded(self, text: str) -> tuple[str, tuple[str, ...]]:
         """What the guard leaves of a text, and the sentences that it takes out."""
         instructions = self.prompt.system if self.prompt else ""
-        return guard(whole_sentences(without_signature(text)), self.sources, self.complaint.text, instructions)
+        message = self.complaint.text
+        words = without_yes(whole_sentences(without_signature(text)), message)
+        return guard(words, self.sources, message, instructions)
 
 
 @dataclass
@@ -84,6 +88,23 @@ class Assistant:
 
     @cached_property
     def passages(self) -> tuple[Passage, ...]:
+        """The passages that may be read: all but the suspect ones. Raises KnowledgeBaseError where none is left."""
+        if self._vetted[0]:
+            return self._vetted[0]
+        reason = self.suspects[0].reason
+        raise KnowledgeBaseError(f"{self.knowledge_base}: every article is suspect (the first {reason}); see check")
+
+    @property
+    def suspects(self) -> tuple[Suspect, ...]:
+        """The passages that are kept apart, and why."""
+        return self._vetted[1]
+
+    @cached_property
+    def _vetted(self) -> tuple[tuple[Passage, ...], tuple[Suspect, ...]]:
+        return vet(self._all_passages, load_contacts(self.knowledge_base))
+
+    @cached_property
+    def _all_passages(self) -> tuple[Passage, ...]:
         """The knowledge base in passages, cut by heading or by meaning."""
         count = embedder_token_counter(Path(resolve_embedder().location) / "tokenizer.json")
         articles = load_articles(self.knowledge_base)

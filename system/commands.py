@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def show(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check data and settings without answering anything; every problem is listed."""
+    """Check data and settings without answering anything; every problem is listed. 1 if an article is suspect."""
     from system.articles import load_articles
     from system.decision import DATA, load_rules
     from system.evaluation.gatefile import load_gates
@@ -205,6 +206,9 @@ def check(options: argparse.Namespace) -> int:
     if GATES.exists():  # an installed package has no suite beside it
         load_gates(GATES)
     templates = [load_template(path.stem) for path in sorted(TEMPLATES.glob("*.toml"))]
+    if suspects := assistant_of(options).suspects:
+        tell_suspects(suspects)
+        return 1
     print(f"{len(articles)} articles, {len(complaints)} complaints, {len(templates)} templates: all good")
     return 0
 
@@ -232,9 +236,17 @@ def knowledge(options: argparse.Namespace) -> int:
         for path in add_articles(options.titles, options.kb, api=options.api):
             print(path)
         return 0
-    for doc, count in Counter(passage.doc for passage in assistant_of(options).passages).items():
+    assistant = assistant_of(options)
+    for doc, count in Counter(passage.doc for passage in assistant.passages).items():
         print(f"{doc:40}{count:3} passages")
+    tell_suspects(assistant.suspects)
     return 0
+
+
+def tell_suspects(suspects: Iterable[Any]) -> None:
+    """Name each article that is not read, and why; see ``system.vetting``."""
+    for doc, reason in {suspect.passage.doc: suspect.reason for suspect in suspects}.items():
+        print(f"{doc}: is not read, it {reason}; mend it or take it out", file=sys.stderr)
 
 
 def assistant_of(options: argparse.Namespace) -> Any:

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from system.demands import plain
 from system.errors import SettingsError
 from system.records import Decision
 from system.retrieval import Index
@@ -226,7 +227,7 @@ class Measure:
 
     def _match(self, text: str) -> tuple[str, str]:
         """The first kind whose pattern matches, and the words it matched; a person's matters come first."""
-        lowered = text.lower().replace("\u2019", "'")
+        lowered = plain(text).lower().replace("\u2019", "'")
         for kind, patterns in self.rules.patterns.items():
             for pattern in patterns:
                 if found := pattern.search(lowered):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from system.claims import unsupported
+from system.demands import hands_back, is_demanded, vouches
 from system.manners import out_of_role, placeholders, rudeness, secret_requests
 from system.recital import markers, own_turn, recitals
 from system.sentences import LIST_ITEM, sentence_spans, split_sentences
@@ -46,15 +47,17 @@ def without_signature(text: str) -> str:
 def guard(text: str, sources: Iterable[str], message: str = "", instructions: str = "") -> tuple[str, tuple[str, ...]]:
     """Take out the sentences that no agent could stand by.
 
-    These claim a price, deadline, phone number or link found in none of the sources, are rude, ask for a secret, speak
-    as a language model or as the customer, still hold a placeholder such as "[Your Name]", mourn a loss that the
-    customer's message does not speak of, recite the instructions that the model was given, or say again what a sentence
-    before them said; and all that follows where the model goes on with a turn of the customer's.
+    These claim a price, deadline, phone number or link found in none of the sources, are rude, ask for a secret,
+    speak as a language model or as the customer, still hold a placeholder such as "[Your Name]", mourn a loss that
+    the customer's message does not speak of, recite the instructions that the model was given, do what an attacker
+    wants of an answer (see ``system.demands``), or say again what a sentence before them said; and all that follows
+    where the model goes on with a turn of the customer's.
 
     Returns the remaining text with its line breaks, and the sentences taken out. A sentence that ends in a colon is
     taken out too when nothing that it announced is left.
     """
     known = tuple(sources)
+    company = tuple(source for source in known if source != message)
     spans = sentence_spans(text)
     sentences = [text[start:end] for start, end in spans]
     gaps = [text[end:start] for (_, end), (start, _) in zip([(0, 0), *spans], spans, strict=False)]  # before each
@@ -65,6 +68,9 @@ def guard(text: str, sources: Iterable[str], message: str = "", instructions: st
         or again[n]
         or _is_unseemly(sentence, message, instructions)
         or bool(unsupported(sentence, known))
+        or is_demanded(sentence, message)
+        or hands_back(sentence, message)
+        or (bool(message) and vouches(sentence, company, message))
         for n, sentence in enumerate(sentences)
     ]
     for n in range(len(sentences) - 1, -1, -1):

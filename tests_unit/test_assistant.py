@@ -699,8 +699,9 @@ def test_a_remote_model_reads_no_personal_data(server: ChatServer) -> None:
     assert "Ann Lee" not in json.dumps(body)
     assert "ann@home" not in json.dumps(body)
     assert "orange light" in json.dumps(body)
-    wanted = "I am sorry, Ann Lee. We will write to ann@home.example. Please restart the hub."
-    assert (response.text, response.raw, grown[-1]) == (wanted, wanted, wanted)
+    restored = "I am sorry, Ann Lee. We will write to ann@home.example. Please restart the hub."
+    assert (response.raw, grown[-1]) == (restored, restored)
+    assert response.text == "I am sorry, Ann Lee. Please restart the hub."  # the guard vouches for no foreign address
     assert response.complaint == text
 
 

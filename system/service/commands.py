@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from system.commands import assistant_of
+from system.commands import assistant_of, tell_suspects
 from system.errors import InputError, SettingsError, SupportError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def serve(options: argparse.Namespace) -> int:
     def get_ready() -> None:
         try:
             service.titles = {passage.id: passage for passage in assistant.passages}
+            tell_suspects(assistant.suspects)
             engine.warm_up(variant)
             service.ready = True
         except SupportError as error:
