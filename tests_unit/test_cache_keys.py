@@ -227,6 +227,7 @@ ANSWERS: dict[str, tuple[str, Change]] = {
     "variant.context_tokens": ("KPC", variant(context_tokens=3)),
     "variant.context_tokens that makes no difference": ("K", variant(context_tokens=240)),
     "variant.guard": ("K", variant(guard=False)),
+    "variant.faithful": ("K", variant(faithful=True)),
     "variant.adapter": ("KC", variant(adapter="adapter")),
     "variant.decoding.max_new_tokens": ("KC", variant(decoding=Decoding(max_new_tokens=161))),
     "variant.decoding.repetition_penalty": ("KC", variant(decoding=Decoding(repetition_penalty=1.11))),
@@ -959,6 +960,6 @@ def test_records_behind_the_tables() -> None:
     assert {f.name for f in fields(Scorer)} == {"metrics", "signature", "inputs", "compute"}
     assert Pair._fields == ("complaint", "response", "context")
     assert {f.name for f in fields(Assistant)} == {
-        "base_model", "knowledge_base", "chunker", "embedder", "cache", "generators",
+        "base_model", "knowledge_base", "chunker", "embedder", "cache", "generators", "store", "reranker", "_loading",
     }  # fmt: skip
     assert {f.name for f in fields(CachedModel)} == {"source", "adapter_hash", "load", "cache"}

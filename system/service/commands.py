@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from system.commands import assistant_of, tell_suspects
 from system.errors import InputError, SettingsError, SupportError
+from system.models import LLAMACPP_PREFIX
 
 if TYPE_CHECKING:
     from system.assistant import Assistant
@@ -161,7 +162,11 @@ def keeper(assistant: Assistant, store: Store) -> Callable[[Ticket, Asked, Respo
 
 def lanes_of(options: argparse.Namespace) -> dict[str, int]:
     """How the engine is divided: one lane of batches, or a lane for each slot of a backend that mixes by itself."""
-    return {}
+    if not options.base_model.startswith(LLAMACPP_PREFIX):
+        return {}
+    from system.llamacpp import SLOTS
+
+    return {"lanes": SLOTS, "batch": 1}
 
 
 def _listener(host: str, port: int) -> socket.socket:
