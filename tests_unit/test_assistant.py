@@ -721,3 +721,38 @@ def test_personal_data_is_masked_in_the_decision_log(world: Path) -> None:
     line = (world / "log.jsonl").read_text()
     assert "Ann Lee" not in line
     assert "I am sorry, [name 1]. Please restart the hub." in line
+
+
+def test_a_store_gives_the_same_answers(world: Path) -> None:
+    """Passages kept in Chroma are found and decided on as those in memory; the key names the store."""
+    pytest.importorskip("chromadb")
+    answers = []
+    for store in (None, f"chroma:{world / 'store'}"):
+        played = replace(assistant(ScriptedGenerator(ANSWER)), store=store)
+        answers += list(played.answer(played.drafts([ORANGE], AGENT)))
+    memory, chroma = answers
+    assert [hit.passage for hit in chroma.hits] == [hit.passage for hit in memory.hits]
+    assert chroma.decision.action == memory.decision.action
+    assert chroma.prompt == memory.prompt
+    assert chroma.key != memory.key
+
+
+@pytest.mark.usefixtures("world")
+def test_a_reranker_orders_what_was_found() -> None:
+    """With a reranker the hits come in its order, and the key names it."""
+
+    class Backwards:
+        """Likes the last best."""
+
+        sha256 = "backwards"
+
+        def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+            return [float(n) for n, _ in enumerate(pairs)]
+
+    plain = assistant(ScriptedGenerator(ANSWER))
+    reranked = assistant(ScriptedGenerator(ANSWER))
+    reranked.__dict__["_pairs"] = Backwards()  # in the place of a cross-encoder, which would be loaded
+    found = [played.retriever("dense").search([ORANGE.text], 5)[0] for played in (plain, reranked)]
+    assert found[0][0].doc == "lights"
+    assert found[1][0].doc != "lights"
+    assert plain.key(AGENT, ORANGE) != reranked.key(AGENT, ORANGE)
