@@ -3,6 +3,7 @@
 pytest_plugins = [
     "fixtures.options",
     "fixtures.runs",
+    "fixtures.browser",
     "fixtures.attack_runs",
     "fixtures.mutant_options",
     "fixtures.folders",
