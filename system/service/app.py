@@ -29,6 +29,7 @@ from starlette.exceptions import HTTPException
 from system.complaints import check_text
 from system.errors import TextError
 from system.evaluation.judge import AXES
+from system.models import without_login
 from system.privacy import masked
 from system.records import Passage, Response
 from system.service import wire
@@ -106,7 +107,7 @@ def _add_pages(app: FastAPI, service: Service) -> None:
         """Whether answers can be given: 200, or 503 while the model is being loaded."""
         found = {
             "status": "ok" if service.ready else "starting",
-            "model": service.engine.assistant.base_model,
+            "model": without_login(service.engine.assistant.base_model),
             "variant": service.variant.name,
             "variants": list(service.variants),
             "waiting": service.engine.waiting,
