@@ -596,7 +596,7 @@ def _call(gates: Path, call: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
         made = played(needs(BILLS_READ))
         return replace(made, base_model=options.base_model, knowledge_base=options.kb)
 
-    monkeypatch.setattr(commands, "_assistant", assistant)
+    monkeypatch.setattr(commands, "assistant_of", assistant)
 
     return partial(call, "explain", "--complaints", "c.jsonl", "--base-model", "model")
 
