@@ -61,16 +61,16 @@ def llamacpp_source(name: str) -> ModelSource:
     """
     base = name.removeprefix(PREFIX)
     if base == DEFAULT_MODEL:
-        location, weights = resolve_model(base).location, EMBEDDED_SHA256
+        location = resolve_model(base).location
     elif Path(base).is_dir():
-        location, weights = base, file_sha256(_gguf_file(base, base))
+        location = base
     else:
         raise ModelError(f"base model {name!r}: llama.cpp runs {DEFAULT_MODEL} or a folder with a .gguf file; give one")
     try:
         made = made_by("gguf_adapter gguf_weights llamacpp plain_format", "gguf tokenizers xllamacpp")
     except PackageNotFoundError as error:
         raise ModelError(f"base model {name!r} needs llama.cpp; run: {INSTALL}") from error
-    return ModelSource(name, location, key_of(weights, made))
+    return ModelSource(name, location, key_of(_weights(base, location)[1], made))
 
 
 class LlamaCppGenerator(PlainFormat):
@@ -85,21 +85,23 @@ class LlamaCppGenerator(PlainFormat):
         self.adapter = adapter
         self.adapter_hash = adapter_hash(adapter) if adapter else None
         try:
-            import xllamacpp
-
+            xllamacpp = _llama_cpp()
             super().__init__(source.location)
         except ImportError as error:
             raise ModelError(f"base model {source.name!r} needs llama.cpp ({error}); run: {INSTALL}") from error
         except Exception as error:  # the readers of files and the tokenizer share no base class
             raise ModelError(f"base model {source.name!r}: {source.location} has no tokenizer ({error})") from error
-        weights = _gguf_file(source.name.removeprefix(PREFIX), source.location)
+        weights, sha256 = _weights(source.name.removeprefix(PREFIX), source.location)
         settings = xllamacpp.CommonParams()
-        settings.model.path = str(cached_weights(weights, source.sha256))
+        settings.model.path = str(cached_weights(weights, sha256))
         if adapter:
-            file = cached_adapter(adapter, weights, source.sha256)
+            file = cached_adapter(adapter, weights, sha256)
             settings.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(file), 1.0)]
         settings.n_parallel, settings.n_ctx, settings.n_gpu_layers = slots, slots * SLOT_TOKENS, 0
-        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = _threads()
+        settings.cpuparams_batch.n_threads = _threads()
+        # Between the hundreds of small products of one token all threads wait for the last. Where another process takes
+        # a processor, that is a hundred times slower than one thread; half of the processors leave it one.
+        settings.cpuparams.n_threads = max(1, _threads() // 2)
         settings.cache_ram_mib = CACHE_MIB
         settings.warmup, settings.verbosity = False, -1
         # The server cannot be kept from listening on a local port: nobody but this object is answered there.
@@ -227,14 +229,30 @@ class LlamaCppGenerator(PlainFormat):
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
 
-def _gguf_file(name: str, location: str) -> Path:
-    """The weights: the embedded file, or the only one of a folder."""
+def _weights(name: str, location: str) -> tuple[Path, str]:
+    """The GGUF file and its sha256: the embedded one, or the only one of a folder."""
     if name == DEFAULT_MODEL:
-        return embedded_gguf()
+        return embedded_gguf(), EMBEDDED_SHA256
     found = sorted(Path(location).glob("*.gguf"))
     if len(found) != 1:
         raise ModelError(f"base model {name!r}: {location} holds {len(found)} .gguf files; leave one")
-    return found[0]
+    return found[0], file_sha256(found[0])
+
+
+def _llama_cpp() -> Any:
+    """The library, its threads told to sleep while they wait. Raises ImportError.
+
+    They would spin, and where another process takes a processor that is five times slower. OpenMP reads the variable
+    once, when the library is loaded; other libraries' threads are left as they are.
+    """
+    known = os.environ.get("OMP_WAIT_POLICY")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        import xllamacpp
+    finally:
+        if known is None:
+            del os.environ["OMP_WAIT_POLICY"]
+    return xllamacpp
 
 
 def _threads() -> int:

@@ -1,9 +1,9 @@
 """Follow-ups: a message that refers to an earlier one is answered from that one's article, and others alone.
 
-Zero tolerance over the 24 test dialogues of data/dialogues.jsonl; a known miss is a strict xfail. Measured: 23 of 24 are
-asked with the right earlier words (0.958, 95 % Wilson interval 0.798 to 0.993). The article is among the first two for
-14 of 14 follow-ups (0.785 to 1.000); with the message alone it would be for 6 (0.214 to 0.674). The rule was chosen on
-the 16 dev dialogues.
+Zero tolerance over the 24 test dialogues of data/dialogues.jsonl; a known miss is a strict xfail. Measured: 23 of 24
+are asked with the right earlier words (0.958, 95 % Wilson interval 0.798 to 0.993). The article is among the first
+two for 14 of 14 follow-ups (0.785 to 1.000); with the message alone it would be for 6 (0.214 to 0.674). The rule was
+chosen on the 16 dev dialogues.
 """
 
 from __future__ import annotations

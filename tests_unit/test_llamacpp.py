@@ -25,7 +25,7 @@ from system.generation import TransformersGenerator
 from system.gguf_weights import cached_weights
 from system.llamacpp import SLOT_TOKENS, LlamaCppGenerator, llamacpp_source
 from system.llamacpp_check import dense_folder
-from system.models import ModelSource
+from system.models import ModelSource, file_sha256
 from system.plain_format import PlainFormat
 from system.records import Decoding
 
@@ -238,7 +238,7 @@ def test_template_that_needs_more(folders: tuple[Path, Path], tmp_path: Path) ->
 
 def test_neither_torch_nor_transformers(folders: tuple[Path, Path]) -> None:
     """Loading and answering import neither: that is what makes the first answer fast. The file is read once only."""
-    cached_weights(folders[1] / "dense.gguf", llamacpp_source(f"llamacpp:{folders[1]}").sha256)
+    cached_weights(folders[1] / "dense.gguf", file_sha256(folders[1] / "dense.gguf"))
     source = llamacpp_source(f"llamacpp:{folders[1]}")
     code = (
         "import sys\n"
