@@ -2,7 +2,7 @@
 
     smollm2-135m                       the embedded default, unpacked from a package of the registry
     flan-t5-small, phi-2, mistral-7b-instruct, ORG/NAME, FOLDER
-    llamacpp:smollm2-135m              the same weights by llama.cpp: answers sooner, words some of them otherwise
+    llamacpp:smollm2-135m              the same weights in eight bits, by llama.cpp; words some answers otherwise
     openai:MODEL@BASE_URL              any OpenAI-compatible server
 
 Must not know prompts or answers. torch is imported only to unpack the embedded model, once per machine.
