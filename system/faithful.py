@@ -30,4 +30,5 @@ def safe_answer(replies: Mapping[str, str], hits: Sequence[Hit]) -> str:
         return replies["unsure"]
     best = hits[0]
     quote = best.text if len(best.text) <= QUOTED else whole_sentences(best.text[:QUOTED]) or best.text[:QUOTED]
-    return f"{replies['unsure_with_source']}\n\n{best.heading}\n{quote}\n\n{replies['offer_person']}"
+    heading = f'"{best.heading}"'  # quoted: it often asks in the customer's words
+    return f"{replies['unsure_with_source']}\n\n{heading}\n{quote}\n\n{replies['offer_person']}"

@@ -15,7 +15,9 @@ from system.articles import Article, load_articles
 from system.claims import Claim, find_claims, unsupported
 from system.complaints import MAX_CHARACTERS, read_labelled
 from system.evaluation.rules import RULES
-from system.records import Complaint
+from system.faithful import safe_answer
+from system.knowledge import chunk_by_heading, word_counter
+from system.records import Complaint, Hit
 from system.settings import read_toml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,6 +47,7 @@ WORKED_OUT = {
 }
 GRAM = 5  # words
 SHARE = 0.35  # of the shorter text's runs of five words; idioms such as "lost my job in march" stay below
+SAFE_ANSWER = {"unsure", "unsure_with_source", "offer_person"}  # what an answer that nothing supports is replaced by
 # Test complaints that say a tuned text in nearly the same words.
 OVERLAPS: set[tuple[str, str]] = set()
 
@@ -157,13 +160,23 @@ def test_references_without_articles_state_no_facts(rows: list[Complaint]) -> No
 def test_scripted_replies_are_clean(replies: dict[str, str]) -> None:
     """Replies that no model writes break no rule, even where no article supports them, and answer every decision."""
     asked = Complaint(id="T-1", text="My father died.")  # one of the replies mourns
-    for name, text in replies.items():
+    of_a_decision = {name: text for name, text in replies.items() if name not in SAFE_ANSWER}
+    for name, text in {**of_a_decision, "unsure": replies["unsure"]}.items():
         broken = [why for rule in RULES.values() for why in rule(make_response(asked, text), "")]
         assert broken == [], name
         assert find_claims(text) == (), name
     decision = read_toml(DATA / "decision.toml")
     wanted = {table["reply"] for table in (*decision["escalate"].values(), decision["manipulation"])}
-    assert wanted | {"clarify"} == set(replies)
+    assert wanted | {"clarify"} == set(of_a_decision)
+
+
+def test_safe_answers_are_clean(replies: dict[str, str], articles: tuple[Article, ...]) -> None:
+    """Whichever passage is quoted in the place of an answer that nothing supports, no rule is broken."""
+    asked = Complaint(id="T-1", text="What now?")
+    for passage in [passage for article in articles for passage in chunk_by_heading(article, word_counter)]:
+        hit = Hit(doc=passage.doc, passage=passage.id, score=1.0, heading=passage.heading, text=passage.text)
+        text = safe_answer(replies, [hit])
+        assert [why for rule in RULES.values() for why in rule(make_response(asked, text), passage.text)] == [], text
 
 
 def words(text: str) -> tuple[str, ...]:

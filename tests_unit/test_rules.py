@@ -789,9 +789,9 @@ def test_one_request_is_enough(before: str, ask: str, after: str) -> None:
 @pytest.mark.parametrize("unit", ["you are ", "please send me your "])
 def test_long_answers(rule: str, unit: str) -> None:
     """A looping answer, far longer than the token limit allows, is judged in under a second."""
-    start = time.perf_counter()
+    start = time.thread_time()  # of this thread alone, whatever else the machine does
     check(rule, unit * 1000)
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 # --- the pattern file ---
