@@ -50,16 +50,10 @@ def parser() -> argparse.ArgumentParser:
     ask.add_argument("text", help="what the customer wrote; - reads standard input")
     ask.add_argument("--variant", default="agent-rag-fine-tuned", metavar="V")
     ask.add_argument("--json", action="store_true", help="print the whole Response record")
-    ask.add_argument(
-        "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"
-    )
 
     chat = command("chat", "talk in the terminal; /help lists what else it understands", model=True)
     chat.add_argument("--variant", default="agent-rag-fine-tuned", metavar="V")
     chat.add_argument("--sources", action="store_true", help="show decision and sources after every answer")
-    chat.add_argument(
-        "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"
-    )
     serve = _add_service(command)
 
     run = command("run", "answer a file of complaints; resumes where a killed run stopped", model=True)
@@ -67,11 +61,12 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--complaints", type=Path, required=True, metavar="FILE.jsonl")
     run.add_argument("--split", choices=("dev", "test"), help="only this split of a labelled file")
     run.add_argument("--out", type=Path, required=True, metavar="RUN.jsonl")
-    run.add_argument(
-        "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"
-    )
 
     for sub in (ask, chat, run):
+        sub.add_argument(
+            "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"
+        )
+    for sub in (ask, chat, run, serve):
         sub.add_argument("--no-cache", action="store_true", help="compute everything anew, and keep nothing of it")
 
     retrieve = command("retrieve", "find passages for a file of queries")
@@ -178,7 +173,6 @@ def _add_service(command: Callable[..., argparse.ArgumentParser]) -> argparse.Ar
     serve.add_argument(
         "--pair-variants", default="agent-rag,agent-rag-fine-tuned", metavar="V,V", help="(default: %(default)s)"
     )
-    serve.add_argument("--no-cache", action="store_true", help="compute everything anew, and keep nothing of it")
     forget = command("forget", "delete what serve remembers of a conversation, or all that is older", knowledge=False)
     forget.add_argument("conversation", nargs="?", metavar="ID")
     forget.add_argument("--older-than", type=_time, metavar="DAYS")

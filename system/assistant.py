@@ -151,9 +151,6 @@ class Assistant:
         """A remote model's words with the customer's own data in the place of its placeholders."""
         return mask(draft.complaint.text, self.company_values).restore(text) if self._is_remote else text
 
-    def _restored_all(self, draft: Draft, completion: Completion) -> Completion:
-        return replace(completion, text=self._restored(draft, completion.text)) if self._is_remote else completion
-
     def retriever(self, name: str) -> Retriever:
         """A retriever over the knowledge base, with the reranker behind it if there is one."""
         found = make_retriever(name, self.index)
@@ -318,7 +315,7 @@ class Assistant:
 
             for position, completion in self.model(adapter).complete(prompts, decoding, grow if on_text else None):
                 for draft in queue[prompts[position]]:
-                    yield draft, self._restored_all(draft, completion)
+                    yield draft, replace(completion, text=self._restored(draft, completion.text))
 
     def _respond(self, draft: Draft, completion: Completion | None, is_safe: bool = False) -> Response:
         """The finished response: the model's words made whole and guarded, the scripted reply, or a safe answer."""

@@ -21,11 +21,11 @@ from system.answering import decision_line
 from system.commands import assistant_of, check_writable
 from system.complaints import check_text
 from system.conversation import in_context
-from system.errors import InputError, TextError
+from system.errors import TextError
 from system.records import Complaint, Response
 from system.rows import LineWriter
 from system.streaming import SentencePrinter
-from system.variants import Variant, find_variants
+from system.variants import Variant, only_variant
 
 if TYPE_CHECKING:
     from system.assistant import Assistant
@@ -35,9 +35,7 @@ HELP = "/why shows the decision and the sources of the last answer, /new begins 
 
 def chat(options: argparse.Namespace) -> int:
     """Talk until the input ends."""
-    variant, *others = find_variants(options.variant)
-    if others:
-        raise InputError(f"--variant {options.variant!r}: chat takes one variant")
+    variant = only_variant(options.variant, "chat takes one variant")
     check_writable(options.log, "--log")
     assistant = assistant_of(options)
     assistant.identity(variant)  # a wrong model or knowledge base is found before anybody has typed a word

@@ -23,12 +23,10 @@ from system.rows import LineWriter, encode, write_rows, write_whole
 def ask(options: argparse.Namespace) -> int:
     """Answer one complaint; sentences appear as they are finished and checked."""
     from system.streaming import SentencePrinter
-    from system.variants import find_variants
+    from system.variants import only_variant
 
     text = check_text(_standard_input() if options.text == "-" else options.text)
-    variant, *others = find_variants(options.variant)
-    if others:
-        raise InputError(f"--variant {options.variant!r}: ask takes one variant; use run for several")
+    variant = only_variant(options.variant, "ask takes one variant; use run for several")
     check_writable(options.log, "--log")
     assistant = assistant_of(options)
     assistant.identity(variant)  # a wrong model or knowledge base is found before anything heavy is loaded
@@ -161,11 +159,9 @@ def report(options: argparse.Namespace) -> int:
 def explain(options: argparse.Namespace) -> int:
     """Say which stage is at fault where a case misses a requirement, by replaying it with that stage set right."""
     from system.explain import as_text, choose_requirements, explain_cases, find_case
-    from system.variants import find_variants
+    from system.variants import only_variant
 
-    variant, *others = find_variants(options.variant)
-    if others:
-        raise InputError(f"--variant {options.variant!r}: explain takes one variant")
+    variant = only_variant(options.variant, "explain takes one variant")
     requirements = choose_requirements(variant.name, options.requirement, options.metric)
     complaint = find_case(read_complaints(options.complaints), options.case, options.complaints)
     assistant = assistant_of(options)

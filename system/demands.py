@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-from system.claims import compile_pattern, find_claims
+from system.claims import compile_pattern, unsupported
 from system.privacy import mask
 
 RUN = 5  # words in a row that are no chance
@@ -94,10 +94,8 @@ def vouches(sentence: str, sources: Iterable[str], message: str = "") -> bool:
 
     ``sources`` are the texts of the company's that the answer may rest on, without the customer's message.
     """
-    claims = find_claims(sentence)
     kinds = {"link", "phone"} | ({"price"} if _PROMISE.search(sentence) or _WANTS_YES.search(message) else set())
-    known = {(claim.kind, claim.value) for source in sources for claim in find_claims(source)}
-    return any(claim.kind in kinds and (claim.kind, claim.value) not in known for claim in claims)
+    return any(claim.kind in kinds for claim in unsupported(sentence, sources))
 
 
 def without_yes(text: str, message: str) -> str:

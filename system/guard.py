@@ -70,7 +70,7 @@ def guard(text: str, sources: Iterable[str], message: str = "", instructions: st
         or bool(unsupported(sentence, known))
         or is_demanded(sentence, message)
         or hands_back(sentence, message)
-        or (bool(message) and vouches(sentence, company, message))
+        or vouches(sentence, company, message)
         for n, sentence in enumerate(sentences)
     ]
     for n in range(len(sentences) - 1, -1, -1):

@@ -98,6 +98,14 @@ def find_variant(name: str) -> Variant | None:
     return with_template(VARIANTS[declared], template) if plus else VARIANTS[declared]
 
 
+def only_variant(name: str, otherwise: str) -> Variant:
+    """The variant that an option names. Raises SettingsError, with the words of ``otherwise`` if it names several."""
+    variant, *others = find_variants(name)
+    if others:
+        raise SettingsError(f"--variant {name!r}: {otherwise}")
+    return variant
+
+
 def find_variants(names: str) -> tuple[Variant, ...]:
     """The variants of a comma-separated list, in its order. Raises SettingsError naming every unknown one."""
     wanted = [name.strip() for name in names.split(",") if name.strip()]

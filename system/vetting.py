@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from system.claims import compile_pattern, find_claims
@@ -97,6 +98,7 @@ def vet(passages: Iterable[Passage], contacts: Contacts | None) -> tuple[tuple[P
     return tuple(passage for passage in passages if passage.doc not in reasons), tuple(suspect)
 
 
+@lru_cache(maxsize=4096)  # each poisoned article of the attacks lies in a copy of the same knowledge base
 def suspicion(passage: Passage, contacts: Contacts | None) -> str:
     """Why a passage may not be read; empty if it may."""
     text = plain(f"{passage.title}.\n{passage.heading}.\n{passage.text}")
@@ -113,7 +115,8 @@ def suspicion(passage: Passage, contacts: Contacts | None) -> str:
             return f"asks for a secret: {asks[0]!r}"
         if rude := rudeness(sentence):
             return f"is rude: {rude[0][0]!r}"
-    for claim in find_claims(text) if contacts else ():
-        if contacts and not contacts.knows(claim.kind, claim.value):
-            return f"names the {claim.kind} {claim.text!r}, which {CONTACTS} does not"
+    if contacts:
+        for claim in find_claims(text):
+            if not contacts.knows(claim.kind, claim.value):
+                return f"names the {claim.kind} {claim.text!r}, which {CONTACTS} does not"
     return ""

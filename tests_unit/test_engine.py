@@ -71,7 +71,7 @@ def test_events_of_an_answer(engines: Callable[..., Engine]) -> None:
     """The decision comes first, then sentences that make the answer, then the answer, which was kept before."""
     kept: list[str] = []
     listener = Listener()
-    engine = engines(ScriptedGenerator(ANSWER), lambda ticket, asked, response: kept.append(response.text))
+    engine = engines(ScriptedGenerator(ANSWER), lambda ticket, response: kept.append(response.text))
     engine.submit(Question(ORANGE, AGENT), listener)
     done = listener.last()
     first, *pieces, last = listener.events

@@ -14,7 +14,7 @@ import logging
 import math
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -31,7 +31,7 @@ from system.errors import TextError
 from system.evaluation.judge import AXES
 from system.models import without_login
 from system.privacy import masked
-from system.records import Passage, Response
+from system.records import Response
 from system.service import wire
 from system.service.engine import (
     Begun,
@@ -71,18 +71,11 @@ class Service:
     judge: Grading = lambda responses: []
     metrics: Metrics = field(default_factory=Metrics)
     ready: bool = True
-    titles: dict[str, Passage] = field(default_factory=dict)
 
 
 def create_app(service: Service, limits: Limits | None = None) -> FastAPI:
     """The application over a service; closing the engine and the store is the caller's."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await asyncio.to_thread(service.engine.close)
-
-    app = FastAPI(title="Support assistant", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Support assistant", docs_url=None, redoc_url=None)
     app.add_middleware(Shield, limits=limits or Limits())
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False))
     _add_pages(app, service)
@@ -238,7 +231,7 @@ class Listening:
             self._ticket.cancel()
 
     def _support(self, event: Begun) -> dict[str, Any]:
-        return wire.support(event.draft, event.asked, self._conversation, self._service.titles)
+        return wire.support(event.draft, event.asked, self._conversation, self._service.engine.titles)
 
     def _chunk(self, delta: dict[str, str], extra: dict[str, Any] | None = None, finish: str | None = None) -> bytes:
         return _sse(wire.chunk(self._ticket.id, self._variant, delta, extra, finish))
@@ -317,8 +310,7 @@ def _add_errors(app: FastAPI) -> None:
             error = ServiceError(error.status_code, HTTPStatus(error.status_code).name.lower(), str(error.detail))
         elif not isinstance(error, ServiceError):
             raise error
-        headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
-        return JSONResponse(error.body(), error.status, headers)
+        return error.reply()
 
     for kind in (ServiceError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, refused)

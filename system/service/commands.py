@@ -18,7 +18,6 @@ from system.models import LLAMACPP_PREFIX
 
 if TYPE_CHECKING:
     from system.assistant import Assistant
-    from system.conversation import Asked
     from system.evaluation.judge import Judge
     from system.records import Response
     from system.service.engine import Ticket
@@ -40,11 +39,9 @@ def serve(options: argparse.Namespace) -> int:
     from system.service.app import Service, create_app
     from system.service.engine import Engine
     from system.service.store import Store
-    from system.variants import find_variants
+    from system.variants import only_variant
 
-    variant, *others = find_variants(options.variant)
-    if others:
-        raise InputError(f"--variant {options.variant!r}: serve answers with one; a request may name another")
+    variant = only_variant(options.variant, "serve answers with one; a request may name another")
     limits = limits_of(options)
     pairs = pairs_of(options)
     assistant = assistant_of(options)
@@ -57,7 +54,6 @@ def serve(options: argparse.Namespace) -> int:
 
     def get_ready() -> None:
         try:
-            service.titles = {passage.id: passage for passage in assistant.passages}
             tell_suspects(assistant.suspects)
             engine.warm_up(variant)
             service.ready = True
@@ -134,12 +130,12 @@ def pairs_of(options: argparse.Namespace) -> PairTable | None:
     return PairTable.from_run(read_run(options.pairs), (names[0], names[1]))
 
 
-def keeper(assistant: Assistant, store: Store) -> Callable[[Ticket, Asked, Response], None]:
+def keeper(assistant: Assistant, store: Store) -> Callable[[Ticket, Response], None]:
     """What remembers an answer, personal data masked."""
     from system.privacy import mask
     from system.service.store import Kept
 
-    def keep(ticket: Ticket, asked: Asked, response: Response) -> None:
+    def keep(ticket: Ticket, response: Response) -> None:
         complaint = mask(ticket.question.text, assistant.company_values)
         kept = Kept(
             id=ticket.id,

@@ -18,11 +18,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from system.assistant import Assistant, Draft
 from system.conversation import Asked, in_context
 from system.errors import SupportError
-from system.records import Complaint, Passage, Response
+from system.records import Complaint, Response
 from system.streaming import SentenceStream
 from system.variants import Variant
 
@@ -93,7 +94,6 @@ class Ticket:
     on_event: Callable[[Event], None]
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     asked_at: float = field(default_factory=time.monotonic)
-    began_at: float | None = None
     cancelled: bool = False
 
     def cancel(self) -> None:
@@ -113,7 +113,7 @@ class Engine:
     def __init__(
         self,
         assistant: Assistant,
-        keep: Callable[[Ticket, Asked, Response], None] = lambda *_: None,
+        keep: Callable[[Ticket, Response], None] = lambda *_: None,
         *,
         lanes: int = 1,
         batch: int = BATCH,
@@ -134,9 +134,10 @@ class Engine:
         """How many requests wait for a lane."""
         return len(self._waiting)
 
-    def passage(self, name: str) -> Passage | None:
-        """The passage of this id, None if there is none."""
-        return next((passage for passage in self.assistant.passages if passage.id == name), None)
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """The title of each passage's article, by the passage's id."""
+        return {passage.id: passage.title for passage in self.assistant.passages}
 
     def submit(self, question: Question, on_event: Callable[[Event], None]) -> Ticket:
         """Put a question into the queue. Raises QueueFullError or ClosedError."""
@@ -196,7 +197,6 @@ class Engine:
         drafts: list[Draft] = []
         with self._reading:
             for ticket in tickets:
-                ticket.began_at = time.monotonic()
                 question = ticket.question
                 asked[ticket.id] = in_context(self.assistant.decisions, question.earlier, question.text)
                 complaint = Complaint(id=ticket.id, text=asked[ticket.id].text)
@@ -216,7 +216,7 @@ class Engine:
             if response.error:
                 ticket.send(Failed(response.error))
                 continue
-            self._keep(ticket, asked[ticket.id], response)
+            self._keep(ticket, response)
             if piece := streams[response.id].finish(response):
                 ticket.send(Piece(piece))
             ticket.send(Done(response, time.monotonic() - ticket.asked_at))

@@ -127,8 +127,10 @@ def _interval(grades: np.ndarray) -> tuple[float | None, float | None]:
         drawn = random.integers(complaints, size=complaints)
         value = alpha(grades[:, np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()])
         found += [] if value is None else [value]
-    low, high = np.quantile(found, [0.025, 0.975]) if found else (np.nan, np.nan)
-    return (float(low), float(high)) if found else (None, None)
+    if not found:
+        return None, None
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _means(grades: np.ndarray) -> np.ndarray:

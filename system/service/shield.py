@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import json
 import logging
 import time
 from dataclasses import dataclass
@@ -105,10 +104,10 @@ class Shield:
                 body = await self._body(scope, receive)
         except TimeoutError:
             late = ServiceError(408, "too_slow", f"the body took longer than {self._limits.body_seconds:g} s")
-            await _refuse(late, send_with_headers)
+            await _refuse(late, scope, receive, send_with_headers)
             return
         except ServiceError as error:
-            await _refuse(error, send_with_headers)
+            await _refuse(error, scope, receive, send_with_headers)
             return
         try:
             await self._app(scope, _replayed(body, receive), send_with_headers)
@@ -117,7 +116,7 @@ class Shield:
                 raise
             _log.exception("a request failed")  # what exactly went wrong is not a client's business
             wrong = ServiceError(500, "internal", "something went wrong here; the operator can find it in the log")
-            await _refuse(wrong, send_with_headers)
+            await _refuse(wrong, scope, receive, send_with_headers)
 
     def _check(self, scope: Scope) -> None:
         """Raise ServiceError unless host, origin, content type, key and rate are as they must be."""
@@ -188,11 +187,9 @@ def _seconds_until(moment: float) -> int:
     return max(1, int(moment - time.time()) + 1)
 
 
-async def _refuse(error: ServiceError, send: Send) -> None:
-    content = json.dumps(error.body()).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    # The rest of a body that was refused is not read, so nothing more can come over this connection.
-    headers += [(b"connection", b"close")] if error.status in (408, 413) else []
-    headers += [(b"retry-after", str(error.retry_after).encode())] if error.retry_after else []
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    reply = error.reply()
+    if error.status in (408, 413):
+        # The rest of a body that was refused is not read, so nothing more can come over this connection.
+        reply.headers["Connection"] = "close"
+    await reply(scope, receive, send)

@@ -7,15 +7,16 @@ decision, the sources) stands in ``support``. Must not know threads, files or ho
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from starlette.responses import JSONResponse
 
 from system.assistant import Draft
 from system.complaints import MAX_CHARACTERS
 from system.conversation import Asked
-from system.records import Passage, Response
+from system.records import Response
 from system.service.store import Thumb
 
 MESSAGES = 100  # of one conversation
@@ -29,6 +30,11 @@ class ServiceError(Exception):
     def __init__(self, status: int, code: str, message: str, retry_after: int | None = None):
         super().__init__(message)
         self.status, self.code, self.retry_after = status, code, retry_after
+
+    def reply(self) -> JSONResponse:
+        """The reply that refuses the request."""
+        headers = {"Retry-After": str(self.retry_after)} if self.retry_after else {}
+        return JSONResponse(self.body(), self.status, headers)
 
     def body(self) -> dict[str, Any]:
         """The JSON of the reply."""
@@ -97,7 +103,7 @@ class RatingRequest(_Own):
     right: Grades
 
 
-def support(draft: Draft, asked: Asked, conversation: str, titles: dict[str, Passage]) -> dict[str, Any]:
+def support(draft: Draft, asked: Asked, conversation: str, titles: Mapping[str, str]) -> dict[str, Any]:
     """What a support team sees of an answer: the decision and the passages, ``used`` if the model read them."""
     decision = draft.decision
     used = draft.prompt.passages if draft.prompt else ()
@@ -114,7 +120,7 @@ def support(draft: Draft, asked: Asked, conversation: str, titles: dict[str, Pas
             {
                 "passage": hit.passage,
                 "doc": hit.doc,
-                "title": titles[hit.passage].title if hit.passage in titles else hit.doc,
+                "title": titles[hit.passage],
                 "heading": hit.heading,
                 "text": hit.text,
                 "score": round(hit.score, 4),
