@@ -36,6 +36,7 @@ def serve(options: argparse.Namespace) -> int:
     """Serve the assistant and its page until a signal ends it; answers that are being given are finished first."""
     import uvicorn
 
+    from system.service.ahead import read_ahead
     from system.service.app import Service, create_app
     from system.service.engine import Engine
     from system.service.store import Store
@@ -57,6 +58,7 @@ def serve(options: argparse.Namespace) -> int:
             tell_suspects(assistant.suspects)
             engine.warm_up(variant)
             service.ready = True
+            read_ahead(engine, variant)
         except SupportError as error:
             _log.error("%s", error)
             signal.raise_signal(signal.SIGTERM)

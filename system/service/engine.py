@@ -124,6 +124,7 @@ class Engine:
         self._waiting: deque[Ticket] = deque()
         self._news = threading.Condition()
         self._closed = False
+        self._answering = 0  # batches
         self._reading = threading.Lock()  # retrieval and decision share one embedder
         self._threads = [threading.Thread(target=self._lane, daemon=True) for _ in range(lanes)]
         for thread in self._threads:
@@ -133,6 +134,17 @@ class Engine:
     def waiting(self) -> int:
         """How many requests wait for a lane."""
         return len(self._waiting)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits and nobody is being answered."""
+        with self._news:
+            return not self._waiting and not self._answering
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more requests."""
+        return self._closed
 
     @cached_property
     def titles(self) -> dict[str, str]:
@@ -176,6 +188,9 @@ class Engine:
             except Exception as error:  # the next ones must be answered, whatever these ran into
                 for ticket in tickets:
                     ticket.send(Failed(f"{type(error).__name__}: {error}"))
+            finally:
+                with self._news:
+                    self._answering -= 1
 
     def _next(self) -> list[Ticket]:
         """What waits, at most a batch of it, once there is any; empty when the engine is closed and all is done."""
@@ -187,6 +202,7 @@ class Engine:
                     if not ticket.cancelled:
                         taken.append(ticket)
                 if taken or self._closed:
+                    self._answering += bool(taken)
                     return taken
                 self._news.wait()
 
