@@ -48,8 +48,10 @@ TOP_K = 5  # hits recorded; the prompt takes the first that fit
 # Whatever shapes an answer: the modules and libraries that it may pass through, whichever variant gives it.
 STAGES = (
     "articles assistant chat_format chroma_store claims completions decision decoding demands embeddings "
-    "evaluation/coverage faithful generation gguf_adapter gguf_weights guard knowledge llamacpp manners openai_client "
-    "plain_format privacy prompts recital reranking retrieval sentences server_model tone variants vetting"
+    "evaluation/coverage faithful generation gguf_adapter gguf_weights guard knowledge llamacpp manners "
+    "openai_client plain_format personal/addresses personal/names personal/numbers personal/patterns "
+    "personal/phones personal/secrets privacy prompts recital reranking retrieval sentences server_model tone "
+    "variants vetting"
 )
 LIBRARIES = "jinja2 numpy peft rank-bm25 sentence-transformers tokenizers torch transformers"
 _POLICY_REASON = {"never": "the variant never retrieves", "always": "the variant always retrieves"}
