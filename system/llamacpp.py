@@ -44,7 +44,6 @@ from system.models import (
 from system.plain_format import PlainFormat
 from system.records import Decoding
 
-SLOTS = 4
 SLOT_TOKENS = 2048  # prompt and answer; the longest prompts have 700 tokens. 23 kB of memory each
 CACHE_MIB = 1024  # of prompts read before; one of 400 tokens takes 9
 INSTALL = "pip install 'support-assistant[llamacpp]'"
@@ -76,11 +75,12 @@ def llamacpp_source(name: str) -> ModelSource:
 class LlamaCppGenerator(PlainFormat):
     """A Generator over llama.cpp's own server in this process. Greedy.
 
-    ``slots`` prompts at a time. As in ``system.decoding``, the repetition penalty sees generated tokens only. An answer
-    ends at the GGUF file's end token, and at any other that llama.cpp knows by name, such as <|endoftext|>.
+    ``slots`` prompts at a time, by default ``default_slots()``. As in ``system.decoding``, the repetition penalty sees
+    generated tokens only. An answer ends at the GGUF file's end token, and at any other that llama.cpp knows by name,
+    such as <|endoftext|>.
     """
 
-    def __init__(self, source: ModelSource, adapter: str | None = None, slots: int = SLOTS):
+    def __init__(self, source: ModelSource, adapter: str | None = None, slots: int | None = None):
         self.source = source
         self.adapter = adapter
         self.adapter_hash = adapter_hash(adapter) if adapter else None
@@ -97,7 +97,8 @@ class LlamaCppGenerator(PlainFormat):
         if adapter:
             file = cached_adapter(adapter, weights, sha256)
             settings.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(file), 1.0)]
-        settings.n_parallel, settings.n_ctx, settings.n_gpu_layers = slots, slots * SLOT_TOKENS, 0
+        self._slots = default_slots() if slots is None else slots
+        settings.n_parallel, settings.n_ctx, settings.n_gpu_layers = self._slots, self._slots * SLOT_TOKENS, 0
         settings.cpuparams_batch.n_threads = _threads()
         # Between the hundreds of small products of one token all threads wait for the last. Where another process takes
         # a processor, that is a hundred times slower than one thread; half of the processors leave it one.
@@ -111,7 +112,6 @@ class LlamaCppGenerator(PlainFormat):
             self._server = xllamacpp.Server(settings)
         except RuntimeError as error:
             raise ModelError(f"base model {source.name!r} cannot be loaded by llama.cpp from {weights}") from error
-        self._slots = slots
 
     def read(self, beginnings: Sequence[str]) -> None:
         """Read what many prompts begin with, so that later only the rest of each is read. Raises ModelError."""
@@ -253,6 +253,14 @@ def _llama_cpp() -> Any:
         if known is None:
             del os.environ["OMP_WAIT_POLICY"]
     return xllamacpp
+
+
+def default_slots() -> int:
+    """How many prompts are answered side by side: one for two processors.
+
+    On two, eight answers one after the other took 35 s and in four slots 43 s, and the first customers wait a fifth.
+    """
+    return max(1, _threads() // 2)
 
 
 def _threads() -> int:

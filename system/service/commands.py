@@ -162,9 +162,9 @@ def lanes_of(options: argparse.Namespace) -> dict[str, int]:
     """How the engine is divided: one lane of batches, or a lane for each slot of a backend that mixes by itself."""
     if not options.base_model.startswith(LLAMACPP_PREFIX):
         return {}
-    from system.llamacpp import SLOTS
+    from system.llamacpp import default_slots
 
-    return {"lanes": SLOTS, "batch": 1}
+    return {"lanes": default_slots(), "batch": 1}
 
 
 def _listener(host: str, port: int) -> socket.socket:

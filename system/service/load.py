@@ -2,8 +2,9 @@
 
     python -m system.service.load --clients 8 --seconds 60 --out reports/load.json
 
-Starts ``serve`` as a process of its own, asks each of the dev complaints once to know its answer, and then lets clients
-ask them over and over, each waiting for its answer before it asks again. An answer is mixed up if it is another
+Starts ``serve`` as a process of its own, asks each of the dev complaints once, alone, to know its answer and how long
+its first words take, and then lets clients ask them over and over, each waiting for its answer before it asks again.
+An answer is mixed up if it is another
 complaint's; a request that was refused with 429 is counted and repeated after the pause that the service names.
 """
 
@@ -79,11 +80,37 @@ def ask(client: httpx.Client, text: str) -> httpx.Response:
     return client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": text}]})
 
 
+@dataclass(frozen=True)
+class Alone:
+    """An answer that was given while nobody else asked."""
+
+    words: str
+    first: float  # seconds to its first words; they come when their sentence is whole and checked
+    whole: float
+
+
+def ask_alone(client: httpx.Client, text: str) -> Alone:
+    """One question, its answer streamed. Raises httpx.HTTPStatusError where it is refused."""
+    question = {"messages": [{"role": "user", "content": text}], "stream": True}
+    began, first, words = time.monotonic(), 0.0, ""
+    with client.stream("POST", "/v1/chat/completions", json=question) as answer:
+        answer.raise_for_status()
+        for line in answer.iter_lines():
+            if not line.startswith("data: {"):
+                continue
+            event = json.loads(line.removeprefix("data: "))
+            piece = event["choices"][0]["delta"].get("content", "") if event.get("choices") else ""
+            first = first or (time.monotonic() - began if piece else 0.0)
+            words = event.get("support", {}).get("text", words + piece)  # what replaces an answer comes whole
+    return Alone(words, first, time.monotonic() - began)
+
+
 def run(url: str, texts: list[str], clients: int, seconds: float) -> dict[str, Any]:
     """Ask for a while; see the module's text. Returns the figures."""
     tally = Tally()
     with httpx.Client(base_url=url, timeout=300, trust_env=False) as client:
-        known = {text: _words(ask(client, text)) for text in texts}
+        alone = {text: ask_alone(client, text) for text in texts}
+    known = {text: answer.words for text, answer in alone.items()}
     end = time.monotonic() + seconds
 
     def client_loop(number: int) -> None:
@@ -118,6 +145,11 @@ def run(url: str, texts: list[str], clients: int, seconds: float) -> dict[str, A
     took = time.monotonic() - began
     times = np.array(tally.seconds or [np.nan])
     return {
+        "alone": {
+            "answers": len(alone),
+            "first_words_p50": _median([answer.first for answer in alone.values()]),
+            "answer_p50": _median([answer.whole for answer in alone.values()]),
+        },
         "clients": clients,
         "seconds": round(took, 1),
         "answers": len(tally.seconds),
@@ -127,6 +159,10 @@ def run(url: str, texts: list[str], clients: int, seconds: float) -> dict[str, A
         "lost": sum(n for what, n in tally.counts.items() if what.startswith("lost")),
         "mixed_up": tally.counts["mixed up"],
     }
+
+
+def _median(seconds: list[float]) -> float:
+    return round(float(np.median(seconds)), 3)
 
 
 def _words(answer: httpx.Response) -> str:
