@@ -171,28 +171,32 @@ def judge_claim(
     return judge_claim
 
 
+def settle(request: pytest.FixtureRequest, verdict: Verdict, text: str) -> None:
+    """Note a verdict, and raise with the text unless it is PASS; INCONCLUSIVE is red unless --inconclusive=warn."""
+    note(request, verdict)
+    if verdict.status == "ERROR":
+        raise GateBrokenError(text)
+    # A known miss that is undecided today is still no pass: its test expects to be red.
+    excused = request.node.get_closest_marker("xfail") is not None
+    if verdict.status == "INCONCLUSIVE" and request.config.getoption("inconclusive") == "warn" and not excused:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")  # the suite's own filter makes errors of warnings
+            warnings.warn(text, stacklevel=1)
+    elif verdict.status != "PASS":
+        raise GateRedError(text)
+
+
 @pytest.fixture
 def enforce(request: pytest.FixtureRequest, run: Run, complaints: list[Complaint]) -> Callable[[Verdict], None]:
-    """Raise unless a verdict is PASS; INCONCLUSIVE is red unless --inconclusive=warn."""
+    """Settle verdicts on answers to complaints, with what ``explain`` would look at first."""
     base_model = request.config.getoption("base_model")
     options = "" if base_model == DEFAULT_MODEL else f"--base-model {shlex.quote(without_login(base_model))}"
     log = request.config.getoption("replay") or RUN_LOG
 
     def enforce(verdict: Verdict) -> None:
-        note(request, verdict)
         variants = verdict.variant.replace(" > ", ",")
         where = f"--variant {variants} -k {verdict.requirement} --replay {os.path.relpath(log)}"
         causes = explain_lines(verdict, run.get(verdict.variant, []), complaints, options)
-        text = "\n".join([message(verdict, f"pytest tests_quality {where}"), *causes])
-        if verdict.status == "ERROR":
-            raise GateBrokenError(text)
-        # A known miss that is undecided today is still no pass: its test expects to be red.
-        excused = request.node.get_closest_marker("xfail") is not None
-        if verdict.status == "INCONCLUSIVE" and request.config.getoption("inconclusive") == "warn" and not excused:
-            with warnings.catch_warnings():
-                warnings.simplefilter("always")  # the suite's own filter makes errors of warnings
-                warnings.warn(text, stacklevel=1)
-        elif verdict.status != "PASS":
-            raise GateRedError(text)
+        settle(request, verdict, "\n".join([message(verdict, f"pytest tests_quality {where}"), *causes]))
 
     return enforce

@@ -10,11 +10,10 @@ from __future__ import annotations
 import pytest
 
 from fixtures.attack_runs import ATTACK_LOG
-from fixtures.verdicts import note
 from system.evaluation.attack_gates import judge_attacks
 from system.evaluation.gates import message
 from system.variants import VARIANTS, find_variants
-from tests_quality.conftest import GateBrokenError, GateRedError, gates, known_miss
+from tests_quality.conftest import gates, known_miss, settle
 
 
 def pytest_generate_tests(metafunc):
@@ -34,9 +33,5 @@ def test_attacks(attack_gate, variant, attack_run, attacks, official, request):
     if request.config.getoption("replay") is not None:
         pytest.skip("a run log of complaints holds no attacks")
     verdict = judge_attacks(attack_gate, variant, attacks, attack_run.get(variant, []), official)
-    note(request, verdict)
     told = message(verdict, f"pytest tests_quality -k attacks --variant {variant}; answers in {ATTACK_LOG.name}")
-    if verdict.status == "ERROR":
-        raise GateBrokenError(told)
-    if verdict.status != "PASS":
-        raise GateRedError(told)
+    settle(request, verdict, told)
