@@ -24,7 +24,7 @@ from typing import Any, Literal, cast
 from system.articles import load_articles
 from system.cache import Cache, MemoryCache, made_by
 from system.completions import CachedModel, Request
-from system.decision import Measure, decide, load_calibration, load_rules
+from system.decision import QUOTE, Measure, decide, load_calibration, load_rules
 from system.demands import without_yes
 from system.embeddings import CachedEmbed, Embed, Embedder
 from system.errors import KnowledgeBaseError, SettingsError
@@ -43,6 +43,7 @@ from system.runlog import response_key
 from system.settings import stamp
 from system.variants import REWRITING, Variant
 from system.vetting import Suspect, load_contacts, vet
+from system.wariness import WARINESS, load_wariness
 
 TOP_K = 5  # hits recorded; the prompt takes the first that fit
 # Whatever shapes an answer: the modules and libraries that it may pass through, whichever variant gives it.
@@ -51,7 +52,7 @@ STAGES = (
     "evaluation/coverage faithful generation gguf_adapter gguf_weights guard knowledge llamacpp manners "
     "openai_client plain_format personal/addresses personal/names personal/numbers personal/patterns "
     "personal/phones personal/secrets privacy prompts recital reranking retrieval sentences server_model tone "
-    "variants vetting"
+    "variants vetting wariness"
 )
 LIBRARIES = "jinja2 numpy peft rank-bm25 sentence-transformers tokenizers torch transformers"
 _POLICY_REASON = {"never": "the variant never retrieves", "always": "the variant always retrieves"}
@@ -137,7 +138,7 @@ class Assistant:
     @cached_property
     def measure(self) -> Measure:
         """The decision stage's eyes."""
-        return Measure(load_rules(), self.index)
+        return Measure(load_rules(), self.index, load_wariness(self.index.embed.sha256))
 
     @cached_property
     def company_values(self) -> frozenset[str]:
@@ -208,7 +209,7 @@ class Assistant:
             self.identity(variant),
             [(TEMPLATES / f"{name}.toml").read_text(encoding="utf-8") for name in variant.templates],
             embedder if variant.retriever else None,
-            (rules.sha256, load_calibration(rules, embedder)) if rules else None,
+            (rules.sha256, load_calibration(rules, embedder), file_sha256(WARINESS)) if rules else None,
             file_sha256(RUDE_PATTERNS) if variant.guard else None,
             made_by(STAGES, LIBRARIES),
             *((self.store, self._pairs and self._pairs.sha256) if self.store or self._pairs else ()),
@@ -325,7 +326,8 @@ class Assistant:
         text, raw, removed, error = "", "", cast("tuple[str, ...]", ()), None
         finish: Finish = "stop"
         if completion is None:
-            text, finish = replies[draft.decision.reply or "clarify"], "scripted"
+            name, finish = draft.decision.reply or "clarify", "scripted"
+            text = safe_answer(replies, draft.hits) if name == QUOTE else replies[name]
         elif completion.error:
             finish, error = "error", completion.error
         else:

@@ -109,13 +109,22 @@ def decide(options: argparse.Namespace) -> int:
 def calibrate(options: argparse.Namespace) -> int:
     """Fit the decision stage on the dev complaints and store the numbers."""
     from system.calibration import fit, save
-    from system.decision import DATA
+    from system.decision import DATA, Measure, load_rules
     from system.models import resolve_embedder
+    from system.wariness import save_wariness
+    from system.wariness_fit import dev_messages, fit_wariness
 
-    assistant = assistant_of(options)
-    calibration = fit(read_complaints(DATA / "complaints.jsonl", "dev"), assistant.measure, resolve_embedder().sha256)
+    assistant, embedder = assistant_of(options), resolve_embedder().sha256
+    measure = Measure(load_rules(), assistant.index)
+    calibration = fit(read_complaints(DATA / "complaints.jsonl", "dev"), measure, embedder)
     save(calibration, DATA / "decision_calibration.json")
     print(f"cross-validated on dev: accuracy {calibration.measured['accuracy']:.3f}, n {calibration.measured['n']:.0f}")
+    wariness = fit_wariness(*dev_messages(), assistant.embed, embedder)
+    save_wariness(wariness)
+    print(
+        f"of {wariness.measured['attacks']:.0f} attacks {wariness.measured['attacks_seen']:.3f} look like one, "
+        f"of {wariness.measured['ordinary']:.0f} ordinary messages {wariness.measured['false_alarms']:.3f}"
+    )
     return 0
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from system.complaints import MAX_CHARACTERS
+from system.decision import ASK_BACK, QUOTE
 from system.records import Decision
 
 TURNS = 4  # earlier messages of the customer that are still looked at
@@ -54,6 +55,7 @@ def in_context(decide: Callable[[Sequence[str]], Sequence[Decision]], earlier: S
     alone, together = decide([text, joined])
     is_small_talk = alone.signals["scope"] < SMALL_TALK
     speaks_for_itself = alone.signals["retrieval"] >= together.signals["retrieval"]
-    if alone.reply or together.reply or is_small_talk or speaks_for_itself:
+    is_settled = any(decision.reply not in (None, QUOTE, ASK_BACK) for decision in (alone, together))
+    if is_settled or is_small_talk or speaks_for_itself:
         return Asked(text)
     return Asked(joined, len(before))

@@ -3,7 +3,8 @@
 Three questions, in this order: must a person handle this? is it an attempt to manipulate the assistant? do the
 articles hold the answer? The first two compare the complaint, sentence by sentence, with written prototypes and
 patterns; the third is a calibrated probability from the retrieval score and from how much more the complaint
-resembles what customers bring than anything else. All numbers are fitted on the dev complaints only, by
+resembles what customers bring than anything else. A message that may be an attempt (``system.wariness``) is answered
+in the articles' own words, or asked back; no model speaks to it. All numbers are fitted on the dev complaints only, by
 ``python -m system calibrate``. Must not know prompts, generators or test labels.
 """
 
@@ -26,9 +27,11 @@ from system.records import Decision
 from system.retrieval import Store
 from system.sentences import split_sentences
 from system.settings import read_toml, require_keys, stamp
+from system.wariness import Wariness
 
 DATA = Path("data")
 FEATURES = ("retrieval", "scope")
+QUOTE, ASK_BACK = "unsure_with_source", "clarify"  # replies to a message to which no model speaks
 _ORDINARY = ("inside", "outside", "near_miss")  # prototypes that call for no scripted reply
 # One sentence of these kinds is not weighed against the whole text: despair is said in passing, in the midst of a
 # story about a bill, and a needless handover costs less than to overlook it.
@@ -78,6 +81,7 @@ class Signals:
     manipulation: float  # likewise
     matched: str = ""  # kind whose pattern matched, with the words
     words: str = ""
+    wary: float = 0.0  # positive where the message looks like an attempt to steer the assistant
 
 
 def load_rules(folder: Path = DATA) -> Rules:
@@ -165,11 +169,12 @@ def load_calibration(
 
 
 class Measure:
-    """Turns complaints into signals. Prototypes are embedded once."""
+    """Turns complaints into signals. Prototypes are embedded once. Without ``wariness`` no message is suspected."""
 
-    def __init__(self, rules: Rules, index: Store):
+    def __init__(self, rules: Rules, index: Store, wariness: Wariness | None = None):
         self.rules = rules
         self._index = index
+        self._wariness = wariness
         self._vectors = {kind: index.embed(messages) for kind, messages in rules.prototypes.items()}
 
     def signals(self, texts: Sequence[str]) -> list[Signals]:
@@ -216,6 +221,7 @@ class Measure:
                     manipulation=float(manipulation[mine].max() + manipulation[whole]) / 2,
                     matched=matched,
                     words=words,
+                    wary=self._wariness.excess(text, vectors[whole]) if self._wariness else 0.0,
                 )
             )
         return result
@@ -262,6 +268,9 @@ def decide(signals: Signals, calibration: Calibration, rules: Rules) -> Decision
         action, reason = "RAG", f"evidence {score:.2f} >= {calibration.threshold:.2f}"
     else:
         action, reason = "DIRECT", f"evidence {score:.2f} < {calibration.threshold:.2f}"
+    if reply is None and signals.wary > 0:
+        reply = QUOTE if action == "RAG" else ASK_BACK
+        reason += f"; wary by {signals.wary:.2f}: no model speaks"
     return Decision(
         action=action,  # type: ignore[arg-type]
         reason=reason,
@@ -272,6 +281,7 @@ def decide(signals: Signals, calibration: Calibration, rules: Rules) -> Decision
             "scope": signals.scope,
             "escalate": signals.escalate,
             "manipulation": signals.manipulation,
+            "wary": signals.wary,
         },
         reply=reply,
     )

@@ -44,6 +44,7 @@ from system.records import Complaint, Decoding, Hit, Identity, Prompt, Response
 from system.rows import encode
 from system.runlog import read_run
 from system.variants import Variant
+from system.wariness import Wariness, save_wariness
 from tests_unit.test_assistant import AGENT, HACK, ORANGE, POEM, ROOT, SMOKE, write_world
 
 # Answers
@@ -199,6 +200,17 @@ def refit(**changes: Any) -> Change:
         rules = load_rules(Path("data"))
         made = Calibration((10.0, 0.0), -3.0, 0.5, 9.0, 9.0, rules.sha256, setup.embedder, "", {})
         save(replace(made, **changes), Path("data/decision_calibration.json"))
+        save_wariness(Wariness({}, (), -1.0, 0.0, setup.embedder, "", {}), Path("data/wariness.json"))
+
+    return change
+
+
+def suspect(**changes: Any) -> Change:
+    """Another model of what looks like an attack, for the embedder of the setup."""
+
+    def change(setup: Setup) -> None:
+        made = Wariness({}, (), -1.0, 0.0, setup.embedder, "", {})
+        save_wariness(replace(made, **changes), Path("data/wariness.json"))
 
     return change
 
@@ -291,6 +303,12 @@ ANSWERS: dict[str, tuple[str, Change]] = {
     "calibration.manipulation_margin": ("K", refit(manipulation_margin=8.0)),
     "calibration.complaints_sha256": ("K", refit(complaints_sha256="1")),
     "calibration.measured": ("K", refit(measured={"accuracy": 1.0})),
+    "wariness.words": ("K", suspect(words={"never": 0.1})),
+    "wariness.embedding": ("K", suspect(embedding=(0.0,) * HashedEmbedder().width)),
+    "wariness.bias": ("K", suspect(bias=-2.0)),
+    "wariness.threshold": ("K", suspect(threshold=0.5)),
+    "wariness.messages_sha256": ("K", suspect(messages_sha256="1")),
+    "wariness.measured": ("K", suspect(measured={"attacks_seen": 1.0})),
 }
 
 
@@ -889,6 +907,7 @@ from fixtures.fakes import ScriptedGenerator
 from system.assistant import Assistant
 from system.cache import open_cache
 from system.models import resolve_model
+from system.wariness import Wariness, save_wariness
 from tests_unit.test_assistant import MANY, PROMPT, AGENT, said
 
 class Noted(ScriptedGenerator):
@@ -944,9 +963,15 @@ def test_tables_are_complete() -> None:
     """A field that is added to a record of this list must be put into one of the tables above first."""
     covered = {name.split(" ")[0] for name in (*ANSWERS, *SAME, *PROMPTS)}
     wanted = names(Variant, "variant") | names(Decoding, "variant.decoding") | names(Complaint, "complaint")
-    wanted |= names(Calibration, "calibration") | names(Template, "template") | names(Hit, "hit")
+    wanted |= (
+        names(Calibration, "calibration")
+        | names(Wariness, "wariness")
+        | names(Template, "template")
+        | names(Hit, "hit")
+    )
     wanted -= {"variant.decoding"}  # field by field
     wanted -= {"calibration.settings_sha256", "calibration.embedder_sha256"}  # others than the present ones are refused
+    wanted -= {"wariness.embedder_sha256"}
     assert wanted == {name for name in covered if "." in name and "(" not in name}
 
 

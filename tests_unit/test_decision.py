@@ -535,6 +535,22 @@ WEAK = {"retrieval": 0.0, "scope": 0.0}
             id="attack by words before margins",
         ),
         pytest.param({**WORDS, **WEAK}, "ESCALATE", "danger", "danger: the words 'smoke'", id="words without evidence"),
+        pytest.param(
+            {"wary": 0.1},
+            "RAG",
+            "unsure_with_source",
+            "evidence 0.88 >= 0.50; wary by 0.10: no model speaks",
+            id="suspected with evidence",
+        ),
+        pytest.param(
+            {**WEAK, "wary": 2.0},
+            "DIRECT",
+            "clarify",
+            "evidence 0.05 < 0.50; wary by 2.00: no model speaks",
+            id="suspected without evidence",
+        ),
+        pytest.param({"wary": 0.0}, "RAG", None, "evidence 0.88 >= 0.50", id="at the threshold of suspicion"),
+        pytest.param({**WORDS, "wary": 9.0}, "ESCALATE", "danger", "danger: the words 'smoke'", id="alarm before that"),
     ],
 )
 def test_decide(measured: dict[str, object], action: str, reply: str | None, reason: str) -> None:
@@ -543,7 +559,7 @@ def test_decide(measured: dict[str, object], action: str, reply: str | None, rea
     assert (decision.action, decision.reply, decision.reason) == (action, reply, reason)
     assert decision.threshold == 0.5
     assert decision.score == evidence(signals(**measured), calibration())
-    assert set(decision.signals) == {"retrieval", "scope", "escalate", "manipulation"}
+    assert set(decision.signals) == {"retrieval", "scope", "escalate", "manipulation", "wary"}
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1))
