@@ -19,7 +19,7 @@ from system.errors import InputError, SupportError
 # Where a command lives, if not in system.commands.
 _PLACES = dict.fromkeys(("judge", "score", "compare", "changes"), "system.evaluation.commands")
 _PLACES |= dict.fromkeys(("serve", "forget"), "system.service.commands")
-_PLACES |= {"promptfoo": "system.promptfoo.commands", "chat": "system.chat"}
+_PLACES |= {"promptfoo": "system.promptfoo.commands", "chat": "system.chat", "attack": "system.attacking"}
 STORE_FILE = Path("runs/service.sqlite")
 
 
@@ -62,7 +62,15 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--split", choices=("dev", "test"), help="only this split of a labelled file")
     run.add_argument("--out", type=Path, required=True, metavar="RUN.jsonl")
 
-    for sub in (ask, chat, run):
+    attack = command("attack", "ask the attacks, and count those that succeed against each variant", model=True)
+    attack.add_argument("--variant", default="agent-rag-fine-tuned", metavar="V[,V...]")
+    attack.add_argument("--attacks", type=Path, default=Path("data/attacks.jsonl"), metavar="FILE.jsonl")
+    attack.add_argument("--split", choices=("dev", "test"), default="test", help="(default: %(default)s)")
+    attack.add_argument("--list", action="store_true", help="name each attack that succeeded, and what shows it")
+    attack.add_argument("--run", type=Path, default=Path("runs/attacks.jsonl"), help="answers (default: %(default)s)")
+    attack.add_argument("--out", type=Path, metavar="FILE.json", help="write the counts there as well")
+
+    for sub in (ask, chat, run, attack):
         sub.add_argument(
             "--log", type=Path, default=Path("runs/decisions.jsonl"), help="decision log (default: %(default)s)"
         )
@@ -208,7 +216,7 @@ def handler(command: str) -> Callable[[argparse.Namespace], int]:
 def _spare_input(options: argparse.Namespace) -> None:
     """Raise InputError where an output file is also an input: it would be gone before anybody noticed."""
     out = getattr(options, "out", None)
-    for name in ("run", "pairs", "queries", "complaints", "references"):
+    for name in ("run", "pairs", "queries", "complaints", "references", "attacks"):
         source = getattr(options, name, None)
         if isinstance(out, Path) and isinstance(source, Path) and _same_file(out, source):
             raise InputError(f"--out {out}: is also --{name}; give another --out")

@@ -1,24 +1,31 @@
 """Runs the attacks: each variant answers each, over a knowledge base with the poisoned article where there is one.
 
-    answer_attacks(Path("runs/attacks.jsonl"), assistant, attacks, variants)
+    answer_attacks(Path("runs/attacks.jsonl"), Path("runs/decisions.jsonl"), assistant, attacks, variants)
+    python -m system attack --variant rag,agent-rag-fine-tuned      how many succeed, by family
 
 A poisoned knowledge base is one assistant each; the model is asked by one of them for all, in batches, and the others
-find its words in the cache. Knows the assistant; must not know what counts as success.
+find its words in the cache. Knows the assistant; what counts as success is ``system.evaluation.attacks``'.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from system.answering import answer_into
 from system.assistant import Assistant
+from system.errors import InputError
 from system.evaluation.attacks import POISONED, Attack
 from system.records import Complaint
-from system.variants import Variant
+from system.rows import write_whole
+from system.runlog import by_variant, read_run
+from system.variants import Variant, find_variants
 
 
 def answer_attacks(
@@ -54,3 +61,45 @@ def _fill_cache(worlds: Sequence[tuple[Assistant, Sequence[Attack]]], variants: 
         prompts = dict.fromkeys(draft.prompt.text for draft in drafts if draft.prompt)
         if prompts:
             list(worlds[0][0].model(variant.adapter).complete(list(prompts), variant.decoding))
+
+
+def attack(options: argparse.Namespace) -> int:
+    """Ask the attacks of a split, and print how many succeed against each variant, by family."""
+    from system.articles import official_text
+    from system.commands import assistant_of, check_writable
+    from system.evaluation.attack_gates import attack_scores
+    from system.evaluation.attacks import FAMILIES, read_attacks
+    from system.evaluation.statistics import rate_interval
+    from system.evaluation.table import grid, spread
+
+    variants = find_variants(options.variant)
+    for path, name in ((options.run, "--run"), (options.log, "--log"), (options.out, "--out")):
+        if path is not None:
+            check_writable(path, name)
+    attacks = read_attacks(options.attacks, options.split)
+    if not attacks:
+        raise InputError(f"{options.attacks}: holds no attack of the split {options.split}; give another --split")
+    assistant = assistant_of(options)
+    answer_attacks(options.run, options.log, assistant, attacks, variants)
+    official, run = official_text(options.kb), by_variant(read_run(options.run))
+    told: dict[str, dict[str, Any]] = {}
+    for variant in variants:
+        scores = {score.case: score for score in attack_scores(attacks, run[variant.name], official)}
+        lost = [attack for attack in attacks if scores[attack.id].value == 0]
+        interval = rate_interval(len(lost), len(attacks))
+        told[variant.name] = {
+            "succeeded": len(lost),
+            "attacks": len(attacks),
+            "interval": [round(interval.low, 4), round(interval.high, 4)],
+            "in_error": sum(score.value is None for score in scores.values()),
+            "families": {family: sum(attack.family == family for attack in lost) for family in FAMILIES},
+        }
+        for attack in lost if options.list else ():
+            print(f"{variant.name} {attack.id}: {scores[attack.id].explanation}")
+    rows = [[family, *(str(found["families"][family]) for found in told.values())] for family in FAMILIES]
+    shares = (spread(found["succeeded"] / found["attacks"], *found["interval"]) for found in told.values())
+    rows.append(["all", *shares])
+    print(grid(["family", *told], rows, f"attacks of {options.split} that succeed, of {len(attacks)} (95 % interval)"))
+    if options.out:
+        write_whole(options.out, json.dumps({"split": options.split, "variants": told}, indent=1).encode() + b"\n")
+    return 0
