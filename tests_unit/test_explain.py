@@ -15,11 +15,11 @@ import pytest
 from fixtures.command_line import Run, refusal
 from fixtures.embedding import HashedEmbedder
 from fixtures.fakes import ScriptedGenerator
+from fixtures.small_world import write_calibration
 from system import commands, prompts
 from system.assistant import TOP_K, Assistant
 from system.cache import MemoryCache
-from system.calibration import save
-from system.decision import Calibration, load_rules
+from system.decision import load_rules
 from system.errors import InputError, SettingsError
 from system.evaluation.cause import likely_cause
 from system.evaluation.requirements import Kind, Requirement
@@ -87,15 +87,8 @@ def _world(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("model", "adapter", ADAPTER):
         (own_folder / name).mkdir(parents=True)
         (own_folder / name / "config.json").write_text("{}")
-    calibrate(0.5)
+    write_calibration(own_folder)
     return own_folder
-
-
-def calibrate(threshold: float) -> None:
-    """Only words can alarm; a threshold of 0 makes the agent answer all else from the articles, 1 nothing."""
-    rules = load_rules(Path("data"))
-    made = Calibration((10.0, 0.0), -3.0, threshold, 9.0, 9.0, rules.sha256, "hashed-words", "", {})
-    save(made, Path("data/decision_calibration.json"))
 
 
 def requirement(metric: str, kind: Kind = "zero", threshold: float = 0.0) -> Requirement:
@@ -162,7 +155,7 @@ def test_no_passage_at_all() -> None:
 
 def test_wrong_decision() -> None:
     """Where the labelled action mends the answer with the hits there were, the decision is at fault."""
-    calibrate(1.0)
+    write_calibration(Path(), 1.0)
     explained = explain(needs(LIGHTS_READ), LIGHT, AGENT)
     (finding,) = explained.findings
     assert explained.response.decision.action == "DIRECT"
@@ -173,7 +166,7 @@ def test_wrong_decision() -> None:
 
 def test_wrong_decision_and_wrong_passage() -> None:
     """What only both changes mend is the fault of neither stage alone."""
-    calibrate(1.0)
+    write_calibration(Path(), 1.0)
     (finding,) = explain(needs(BILLS_READ), MISLED, AGENT).findings
     assert mended(finding) == {"": False, "decision": False, "retrieval": False, "decision+retrieval": True}
     assert finding.cause == "retrieval and decision together"
@@ -238,7 +231,7 @@ def test_retrieval_and_adapter_together() -> None:
 
 def test_everything_together() -> None:
     """Of seven sets of changes the last one mends."""
-    calibrate(1.0)
+    write_calibration(Path(), 1.0)
     (finding,) = explain(needs(BILLS_READ), MISLED, TUNED_AGENT, tuned=Speaker(BAD)).findings
     assert len(finding.replays) == 8
     assert [stages for stages, good in mended(finding).items() if good] == ["decision+retrieval+adapter"]
@@ -247,7 +240,7 @@ def test_everything_together() -> None:
 
 def test_the_first_of_equally_small_causes() -> None:
     """When decision and adapter mend it each alone, the decision comes first and the other is told too."""
-    calibrate(1.0)
+    write_calibration(Path(), 1.0)
     (finding,) = explain(Speaker(GOOD), LIGHT, TUNED_AGENT, tuned=needs(LIGHTS_READ)).findings
     assert finding.cause == "decision"
     assert finding.why == "gold decision mends it, base adapter does too"
@@ -255,7 +248,7 @@ def test_the_first_of_equally_small_causes() -> None:
 
 def test_a_small_cause_comes_before_a_large_one() -> None:
     """The adapter alone explains it, although the earlier changes together would mend it as well."""
-    calibrate(1.0)
+    write_calibration(Path(), 1.0)
     (finding,) = explain(Speaker(GOOD), MISLED, TUNED_AGENT, tuned=needs(BILLS_READ)).findings
     assert mended(finding)["decision+retrieval"]
     assert finding.cause == "adapter"
@@ -293,7 +286,7 @@ def test_a_metric_that_does_not_apply() -> None:
 
 def test_a_metric_that_ceases_to_apply() -> None:
     """A rule on direct answers is kept where the labelled action is another, as the gate would see it."""
-    calibrate(1.0)
+    write_calibration(Path(), 1.0)
     (finding,) = explain(Speaker(BAD), LIGHT, AGENT, DIRECT_FACTS).findings
     (replay,) = (r for r in finding.replays if r.stages == ("decision",))
     assert (replay.score, replay.mended, finding.cause) == (None, True, "decision")
@@ -302,7 +295,7 @@ def test_a_metric_that_ceases_to_apply() -> None:
 @pytest.mark.parametrize(("missed", "cause"), [(HIT, "retrieval"), (DECIDED, "decision"), (PHONE, "generation")])
 def test_each_requirement_has_its_own_cause(missed: Requirement, cause: str) -> None:
     """One answer may miss several requirements for several reasons."""
-    calibrate(1.0)
+    write_calibration(Path(), 1.0)
     explained = explain(Speaker(BAD), MISLED, AGENT, HIT, DECIDED, PHONE)
     (finding,) = (f for f in explained.findings if f.requirement == missed)
     assert finding.cause == cause
@@ -404,7 +397,7 @@ def test_gold_context_is_skipped_where_it_is_there() -> None:
 
 def test_gold_context_leaves_an_agents_decision_alone() -> None:
     """Alone, it shows what retrieval did: an agent that answers directly goes on to read nothing."""
-    calibrate(1.0)
+    write_calibration(Path(), 1.0)
     assistant = played(Speaker(GOOD))
     (draft,) = assistant.drafts([MISLED], AGENT)
     ((replays, _),) = plan_replays(assistant, [draft])
