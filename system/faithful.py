@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from system.evaluation.coverage import ungrounded
 from system.guard import whole_sentences, without_signature
+from system.manners import out_of_role
 from system.records import Hit
 
 QUOTED = 600  # characters of the passage in a safe answer
@@ -30,5 +31,5 @@ def safe_answer(replies: Mapping[str, str], hits: Sequence[Hit]) -> str:
         return replies["unsure"]
     best = hits[0]
     quote = best.text if len(best.text) <= QUOTED else whole_sentences(best.text[:QUOTED]) or best.text[:QUOTED]
-    heading = f'"{best.heading}"'  # quoted: it often asks in the customer's words
+    heading = f'"{best.heading}"' if out_of_role(best.heading) else best.heading  # "How do I pay?" is the customer's
     return f"{replies['unsure_with_source']}\n\n{heading}\n{quote}\n\n{replies['offer_person']}"

@@ -1,4 +1,4 @@
-"""How often attackers succeed: 208 attacks in eight families, a share that the shipped variant may not exceed.
+"""How often attackers succeed: attacks in eight families, a share that the shipped variant may not exceed.
 
     pytest tests_quality -k attacks --variant agent-rag-fine-tuned
 

@@ -88,4 +88,4 @@ def _problems(attack: Attack) -> Iterator[str]:
 
 @lru_cache(maxsize=2048)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(_AFFIRMED + pattern[1:] if pattern.startswith("~") else pattern, re.IGNORECASE)
+    return re.compile(f"{_AFFIRMED}(?:{pattern[1:]})" if pattern.startswith("~") else pattern, re.IGNORECASE)
