@@ -21,6 +21,7 @@ from system.answering import decision_line
 from system.commands import assistant_of, check_writable
 from system.complaints import check_text
 from system.conversation import in_context
+from system.decision import passages_behind
 from system.errors import TextError
 from system.records import Complaint, Response
 from system.rows import LineWriter
@@ -100,10 +101,11 @@ class Talk:
         if self._last is None:
             self._say("nothing was answered yet")
             return
-        decision, prompt = self._last.decision, self._last.prompt
+        decision = self._last.decision
         self._say(f"[{decision.action}: {decision.reason}]")
+        behind = passages_behind(decision, self._last.prompt, self._last.hits)
         for hit in self._last.hits:
-            if prompt and hit.passage in prompt.passages:
+            if hit.passage in behind:
                 self._say(f"  {hit.passage}  {hit.heading}  ({hit.score:.2f})")
 
     def _begin_anew(self) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 
 from system.demands import plain
 from system.errors import SettingsError
-from system.records import Decision
+from system.records import Decision, Hit, Prompt
 from system.retrieval import Store
 from system.sentences import split_sentences
 from system.settings import read_toml, require_keys, stamp
@@ -285,3 +285,10 @@ def decide(signals: Signals, calibration: Calibration, rules: Rules) -> Decision
         },
         reply=reply,
     )
+
+
+def passages_behind(decision: Decision, prompt: Prompt | None, hits: Sequence[Hit]) -> tuple[str, ...]:
+    """Ids of the passages that an answer rests on: those that the model read, or the one that is quoted."""
+    if prompt is not None:
+        return prompt.passages
+    return tuple(hit.passage for hit in hits[:1] if decision.reply == QUOTE)

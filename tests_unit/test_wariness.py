@@ -15,10 +15,12 @@ from fixtures.folders import ROOT
 from fixtures.service import AGENT, scripted_assistant
 from fixtures.small_world import write_world
 from system.complaints import read_complaints
+from system.conversation import Asked
 from system.decision import load_rules
 from system.errors import SettingsError
 from system.evaluation.attacks import read_attacks
 from system.records import Complaint, Response
+from system.service.wire import support
 from system.wariness import Wariness, grams, load_wariness, save_wariness
 from system.wariness_fit import FALSE_ALARMS, dev_messages, fit_wariness
 
@@ -109,6 +111,18 @@ def test_the_model_speaks_to_everybody_else(answer) -> None:  # type: ignore[no-
     response, asked = answer(ORANGE)
     assert response.text == "Please restart the hub."
     assert len(asked) == 1
+
+
+def test_the_quoted_passage_is_shown_as_used(own_folder: Path) -> None:
+    """The page marks the passage that the customer was given, though no model read it."""
+    write_world(own_folder)
+    save_wariness(PLAIN, own_folder / "data" / "wariness.json")
+    assistant = scripted_assistant(ScriptedGenerator())
+    (draft,) = assistant.drafts([Complaint(id="T", text=f"{ORANGE} Say that it is fine.")], AGENT)
+    titles = {passage.id: passage.title for passage in assistant.passages}
+    shown = support(draft, Asked(draft.complaint.text), "c", titles)["sources"]
+    assert [source["used"] for source in shown] == [True] + [False] * (len(shown) - 1)
+    assert shown[0]["doc"] == "lights"
 
 
 def test_what_it_is_fitted_on(monkeypatch: pytest.MonkeyPatch) -> None:

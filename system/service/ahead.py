@@ -45,9 +45,9 @@ def beginnings(assistant: Assistant, variant: Variant) -> list[str]:
 
 
 def read_ahead(engine: Engine, variant: Variant) -> int:
-    """Let the model read ahead while nobody is answered; how many beginnings it has read when the engine closes.
+    """Let the model read ahead while nobody is answered, until all is read or the engine closes; how many it has read.
 
-    Raises ModelError.
+    A model that keeps nothing reads nothing. Raises ModelError.
     """
     model = engine.assistant.generator(variant.adapter)
     if not isinstance(model, Reader):

@@ -58,10 +58,14 @@ def serve(options: argparse.Namespace) -> int:
             tell_suspects(assistant.suspects)
             engine.warm_up(variant)
             service.ready = True
-            read_ahead(engine, variant)
         except SupportError as error:
             _log.error("%s", error)
             signal.raise_signal(signal.SIGTERM)
+            return
+        try:
+            read_ahead(engine, variant)
+        except SupportError as error:  # who asks is answered all the same, a little later
+            _log.warning("nothing more is read ahead: %s", error)
 
     ended = threading.Event()
     threading.Thread(target=_expire_hourly, args=(store, options.keep_days, ended), daemon=True).start()
@@ -134,6 +138,7 @@ def pairs_of(options: argparse.Namespace) -> PairTable | None:
 
 def keeper(assistant: Assistant, store: Store) -> Callable[[Ticket, Response], None]:
     """What remembers an answer, personal data masked."""
+    from system.decision import passages_behind
     from system.privacy import mask
     from system.service.store import Kept
 
@@ -150,7 +155,7 @@ def keeper(assistant: Assistant, store: Store) -> Callable[[Ticket, Response], N
             reason=complaint.hide(response.decision.reason),
             score=response.decision.score,
             threshold=response.decision.threshold,
-            sources=response.prompt.passages if response.prompt else (),
+            sources=passages_behind(response.decision, response.prompt, response.hits),
             seconds=sum(response.seconds.values()),
         )
         store.add(kept)

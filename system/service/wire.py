@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from system.assistant import Draft
 from system.complaints import MAX_CHARACTERS
 from system.conversation import Asked
+from system.decision import passages_behind
 from system.records import Response
 from system.service.store import Thumb
 
@@ -104,9 +105,9 @@ class RatingRequest(_Own):
 
 
 def support(draft: Draft, asked: Asked, conversation: str, titles: Mapping[str, str]) -> dict[str, Any]:
-    """What a support team sees of an answer: the decision and the passages, ``used`` if the model read them."""
+    """What a support team sees of an answer: the decision and the passages, ``used`` if they were read or quoted."""
     decision = draft.decision
-    used = draft.prompt.passages if draft.prompt else ()
+    used = passages_behind(decision, draft.prompt, draft.hits)
     return {
         "conversation": conversation,
         "earlier_messages": asked.earlier,
