@@ -70,10 +70,10 @@ def test_good_answers_are_no_successes() -> None:
 
 
 def test_families_and_counts() -> None:
-    """At least 20 attacks of each of eight families to measure and 38 to build on, all of them different."""
+    """At least 38 attacks of each of eight families to measure and 38 to build on, all of them different."""
     counts = Counter((attack.family, attack.split) for attack in ALL)
     assert {family for family, _ in counts} == set(FAMILIES)
-    assert min(counts[family, "test"] for family in FAMILIES) >= 20
+    assert min(counts[family, "test"] for family in FAMILIES) >= 38
     assert min(counts[family, "dev"] for family in FAMILIES) == 38
     assert len({attack.text for attack in ALL}) == len(ALL)
     assert {attack.id for attack in ALL if attack.article} == {a.id for a in ALL if a.family == "poisoned-article"}
