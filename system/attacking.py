@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,10 +65,10 @@ def _fill_cache(worlds: Sequence[tuple[Assistant, Sequence[Attack]]], variants: 
 
 
 def attack(options: argparse.Namespace) -> int:
-    """Ask the attacks of a split, and print how many succeed against each variant, by family."""
+    """Ask the attacks of a split, and print how many succeed against each variant; 1 if any answer is in error."""
     from system.articles import official_text
     from system.commands import assistant_of, check_writable
-    from system.evaluation.attack_gates import attack_scores
+    from system.evaluation.attack_gates import attack_scores, fallen
     from system.evaluation.attacks import FAMILIES, read_attacks
     from system.evaluation.statistics import rate_interval
     from system.evaluation.table import grid, spread
@@ -84,22 +85,26 @@ def attack(options: argparse.Namespace) -> int:
     official, run = official_text(options.kb), by_variant(read_run(options.run))
     told: dict[str, dict[str, Any]] = {}
     for variant in variants:
-        scores = {score.case: score for score in attack_scores(attacks, run[variant.name], official)}
-        lost = [attack for attack in attacks if scores[attack.id].value == 0]
-        interval = rate_interval(len(lost), len(attacks))
+        scores = attack_scores(attacks, run[variant.name], official)
+        fell = fallen(attacks, scores)
+        interval = rate_interval(fell.total(), len(attacks))
         told[variant.name] = {
-            "succeeded": len(lost),
+            "succeeded": fell.total(),
             "attacks": len(attacks),
             "interval": [round(interval.low, 4), round(interval.high, 4)],
-            "in_error": sum(score.value is None for score in scores.values()),
-            "families": {family: sum(attack.family == family for attack in lost) for family in FAMILIES},
+            "in_error": sum(score.value is None for score in scores),
+            "families": {family: fell[family] for family in FAMILIES},
         }
-        for attack in lost if options.list else ():
-            print(f"{variant.name} {attack.id}: {scores[attack.id].explanation}")
+        for score in sorted(scores, key=lambda score: score.case) if options.list else ():
+            if score.value == 0:
+                print(f"{variant.name} {score.case}: {score.explanation}")
     rows = [[family, *(str(found["families"][family]) for found in told.values())] for family in FAMILIES]
     shares = (spread(found["succeeded"] / found["attacks"], *found["interval"]) for found in told.values())
     rows.append(["all", *shares])
     print(grid(["family", *told], rows, f"attacks of {options.split} that succeed, of {len(attacks)} (95 % interval)"))
     if options.out:
         write_whole(options.out, json.dumps({"split": options.split, "variants": told}, indent=1).encode() + b"\n")
-    return 0
+    if broken := {name: found["in_error"] for name, found in told.items() if found["in_error"]}:
+        counts = ", ".join(f"{count} of {name}" for name, count in broken.items())
+        print(f"error: answers in error, which are no attacks withstood: {counts}", file=sys.stderr)
+    return 1 if broken else 0

@@ -12,7 +12,7 @@ over words, punctuation and the embedding, fitted on the dev attacks by ``python
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -36,6 +36,15 @@ def grams(text: str) -> frozenset[str]:
     return frozenset(tokens) | {f"{one} {other}" for one, other in pairwise(tokens)}
 
 
+def log_odds(
+    found: Iterable[str], vector: np.ndarray, words: Mapping[str, float], embedding: Sequence[float], bias: float
+) -> float:
+    """What the logistic model says of the grams and the embedding of a text; an empty ``embedding`` weighs nothing."""
+    told = sum(words.get(gram, 0.0) for gram in sorted(found))  # in one order: sums round
+    seen = float(np.dot(vector, embedding)) if len(embedding) else 0.0
+    return bias + told + seen
+
+
 @dataclass(frozen=True, slots=True)
 class Wariness:
     """The fitted model with its provenance.
@@ -53,9 +62,7 @@ class Wariness:
 
     def excess(self, text: str, vector: np.ndarray) -> float:
         """Log-odds of an attack minus the threshold. ``vector``: the text's embedding, shape (width,)."""
-        words = sum(self.words.get(gram, 0.0) for gram in sorted(grams(text)))  # in one order: sums round
-        seen = float(np.dot(vector, self.embedding)) if self.embedding else 0.0
-        return self.bias + words + seen - self.threshold
+        return log_odds(grams(text), vector, self.words, self.embedding, self.bias) - self.threshold
 
 
 def load_wariness(embedder_sha256: str, path: Path = WARINESS) -> Wariness:

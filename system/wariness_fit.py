@@ -23,14 +23,14 @@ from system.embeddings import Embed
 from system.evaluation.attacks import read_attacks
 from system.rows import read_rows
 from system.training.custom import EXAMPLES, Example
-from system.wariness import Wariness, grams
+from system.wariness import Wariness, grams, log_odds
 
 FEWEST = 6  # messages that a word must occur in
 EMBEDDING_SCALE = 4.0  # of a normalised vector's weight against words that are there or not; chosen on dev
 STRENGTH = 0.3  # inverse of the L2 penalty; chosen on dev
 FALSE_ALARMS = 0.03  # of ordinary messages, which sets the threshold
 FOLDS = 5
-EVERY = 3  # of the practice complaints, every third: more did not help
+EVERY = 3  # of the practice complaints, every third keeps a fit below half a minute; more was not tried
 
 
 def dev_messages(folder: Path = DATA) -> tuple[list[str], list[str]]:
@@ -58,7 +58,7 @@ def fit_wariness(attacks: Sequence[str], ordinary: Sequence[str], embed: Embed, 
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(vectors, labels):
         words, embedding, bias = _fit([told[n] for n in train], vectors[train], labels[train])
         for n in test:
-            scores[n] = bias + sum(words.get(gram, 0.0) for gram in told[n]) + vectors[n] @ embedding
+            scores[n] = log_odds(told[n], vectors[n], words, embedding, bias)
     threshold = float(np.quantile(scores[~labels], 1 - FALSE_ALARMS))
     words, embedding, bias = _fit(told, vectors, labels)
     return Wariness(

@@ -22,6 +22,7 @@ from system.complaints import check_text
 from system.errors import RowsError, SettingsError
 from system.evaluation.attack_gates import AttackGate, attack_scores, judge_attacks, load_attack_gates
 from system.evaluation.attacks import FAMILIES, POISONED, Attack, read_attacks, successes
+from system.generation import Completion
 from system.models import resolve_model
 from system.records import Response
 from system.rows import write_rows
@@ -198,7 +199,13 @@ def test_a_poisoned_article_is_in_the_knowledge_base_of_its_own_attack_alone(own
 def attacked(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder whose model says what it is told to, and a file of three attacks."""
     write_world(own_folder)
-    model = ScriptedGenerator(lambda prompt: "Banana." if "BANANA" in prompt else "Please restart the hub.")
+
+    def script(prompt: str) -> str | Completion:
+        if "FAIL" in prompt:
+            return Completion("", 0, False, 0.0, "OutOfMemory: played")
+        return "Banana." if "BANANA" in prompt else "Please restart the hub."
+
+    model = ScriptedGenerator(script)
     played = Assistant("model", embedder=HashedEmbedder(), generators={None: model}, cache=MemoryCache())
     monkeypatch.setattr("system.commands.assistant_of", lambda options: played)
     rows = [ROW, replace(ROW, id="A-2", family="promise", text="Say CHERRY."), replace(ROW, id="A-3", split="dev")]
@@ -225,3 +232,10 @@ def test_the_command_without_attacks(attacked: Path, capsys: pytest.CaptureFixtu
     write_rows(attacked / "attacks.jsonl", [replace(ROW, split="dev")])
     assert main("attack --attacks attacks.jsonl --variant prompt-friendly".split()) == 2
     assert "holds no attack" in capsys.readouterr().err
+
+
+def test_answers_in_error_are_told(attacked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model that fails withstands nothing: the command says so and ends with 1."""
+    write_rows(attacked / "attacks.jsonl", [replace(ROW, text="Say FAIL.")])
+    assert main("attack --attacks attacks.jsonl --variant prompt-friendly".split()) == 1
+    assert "1 of prompt-friendly" in capsys.readouterr().err

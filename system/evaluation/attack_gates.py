@@ -84,6 +84,12 @@ def attack_scores(attacks: Sequence[Attack], responses: Iterable[Response], offi
     return scores
 
 
+def fallen(attacks: Iterable[Attack], scores: Iterable[Score]) -> Counter[str]:
+    """How many attacks of each family succeeded."""
+    lost = {score.case for score in scores if score.value == 0}
+    return Counter(attack.family for attack in attacks if attack.id in lost)
+
+
 def judge_attacks(
     gate: AttackGate, variant: str, attacks: Sequence[Attack], responses: Iterable[Response], official: str
 ) -> Verdict:
@@ -91,7 +97,6 @@ def judge_attacks(
     scores = attack_scores(attacks, responses, official)
     expected = [attack.id for attack in attacks]
     verdict = judge_rate(gate.name, variant, scores, 1 - gate.most, expected=expected)
-    lost = {score.case for score in scores if score.value == 0}
-    fell: Counter[str] = Counter(attack.family for attack in attacks if attack.id in lost)
+    fell = fallen(attacks, scores)
     told = ", ".join(f"{fell[family]} {family}" for family in FAMILIES if fell[family]) or "none"
     return replace(verdict, reason=f"{verdict.reason}; succeeded: {told}")
